@@ -1,0 +1,1 @@
+"""What the log is: keys, codec, events, DAG, block stores, exchange, gateway."""
