@@ -1,0 +1,1 @@
+"""What the log means: pure functions from events to the board. No I/O, no clock, no randomness."""

@@ -1,0 +1,398 @@
+"""Operations to and from the maps that stand in an event.
+
+Implements: specs/events.md, section Operations; rules M1 and M2. `read_operations` never raises on an accepted event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from ledger import schema
+from ledger.cid import Cid, CidError
+from ledger.codec import Value
+from ledger.events import BLOBS_MAX, CITES_MAX, KEY_BYTES, Event, TaskKey, task_key
+from ledger.keys import ActorKey
+from ledger.operations import (
+    ATTEMPTS_MAX,
+    ERROR_BYTES_MAX,
+    LABEL_BYTES_MAX,
+    LABELS_MAX,
+    NAME_BYTES_MAX,
+    NEEDS_MAX,
+    SLOTS_MAX,
+    Admit,
+    Attachment,
+    Backoff,
+    Cancel,
+    Claim,
+    Complete,
+    Fail,
+    Join,
+    Leave,
+    Operation,
+    Prioritize,
+    Release,
+    Renew,
+    Report,
+    Requeue,
+    Revoke,
+    Spec,
+    Submit,
+    Unread,
+)
+from ledger.schema import DURATION_MS_MAX, TIME_MAX, Fields, SchemaError, optional
+
+_REASON_BYTES_MAX: Final = 1024
+_LIMITS_MAX: Final = 16
+
+
+def read_operations(event: Event) -> tuple[Operation | Unread, ...]:
+    """Return the operations of `event` in order; what is unknown (M1) or malformed (M2) reads as Unread."""
+    return tuple(_read(fields, event) for fields in event.ops)
+
+
+def read_spec(fields: Fields) -> Spec:
+    """Return the spec in `fields`; raise SchemaError where it is malformed. Unknown fields mean nothing."""
+    return Spec(
+        task_id=schema.text(fields, "task_id", NAME_BYTES_MAX),
+        workflow_id=schema.text(fields, "workflow_id", NAME_BYTES_MAX),
+        name=schema.text(fields, "name", NAME_BYTES_MAX),
+        tags=schema.text_set(fields, "tags", LABELS_MAX, LABEL_BYTES_MAX),
+        requires=schema.text_set(fields, "requires", LABELS_MAX, LABEL_BYTES_MAX),
+        payload=optional(fields, "payload", lambda: _payload(schema.submap(fields, "payload"))),
+        needs=tuple(map(TaskKey, schema.octets_set(fields, "needs", NEEDS_MAX, KEY_BYTES))),
+        max_attempts=optional(fields, "max_attempts", lambda: schema.integer(fields, "max_attempts", 1, ATTEMPTS_MAX)),
+        backoff=optional(fields, "backoff", lambda: _backoff(schema.submap(fields, "backoff"))),
+        timeout_ms=optional(fields, "timeout_ms", lambda: schema.integer(fields, "timeout_ms", 1, DURATION_MS_MAX)),
+        not_before=optional(fields, "not_before", lambda: schema.integer(fields, "not_before", 0, TIME_MAX)),
+        expires_at=optional(fields, "expires_at", lambda: schema.integer(fields, "expires_at", 0, TIME_MAX)),
+    )
+
+
+def write_spec(spec: Spec) -> dict[str, Value]:
+    """Return the map of `spec` that is hashed into the task key. Raises SchemaError for what could not be read back."""
+    fields = _without_none(
+        task_id=spec.task_id,
+        workflow_id=spec.workflow_id,
+        name=spec.name,
+        tags=list(spec.tags),
+        requires=list(spec.requires),
+        payload=spec.payload and _write_payload(spec.payload),
+        needs=list(spec.needs),
+        max_attempts=spec.max_attempts,
+        backoff=spec.backoff and {"base_ms": spec.backoff.base_ms, "max_ms": spec.backoff.max_ms},
+        timeout_ms=spec.timeout_ms,
+        not_before=spec.not_before,
+        expires_at=spec.expires_at,
+    )
+    read_spec(fields)
+    return fields
+
+
+def write_operation(op: Operation, cites: Mapping[Cid, int], blobs: Mapping[Cid, int]) -> dict[str, Value]:
+    """Return the map of `op`, naming events and blobs by their index in the envelope.
+
+    Raises KeyError where the envelope lacks what `op` names: the caller lists `cited_events(op)` and `named_blobs(op)`.
+    """
+    fields: dict[str, Value | None] = {"op": type(op).__name__.lower()}
+    match op:
+        case Admit():
+            fields |= {"actor": op.actor, "roles": list(op.roles), "name": op.name, "labels": list(op.labels) or None}
+        case Revoke():
+            grant = None if op.grant is None else cites[op.grant]
+            keep = [cites[cid] for cid in op.keep]
+            return _without_none(**fields, actor=op.actor, keep=keep, reason=op.reason) | {"grant": grant}
+        case Join():
+            fields |= {"labels": list(op.labels), "slots": op.slots}
+        case Leave():
+            pass
+        case Submit():
+            fields |= {"spec": op.spec_map, "priority": op.priority, "created_at": op.created_at}
+        case _:
+            fields |= {"task": op.task, "follows": [cites[cid] for cid in op.follows]}
+            fields |= _task_fields(op, cites, blobs)
+    return _without_none(**fields)
+
+
+def cited_events(op: Operation) -> tuple[Cid, ...]:
+    """Return the events `op` names, so that the envelope can cite them."""
+    match op:
+        case Revoke():
+            return (*op.keep, *(() if op.grant is None else (op.grant,)))
+        case Claim():
+            return op.follows + op.inputs
+        case Renew() | Release() | Fail() | Complete():
+            return (*op.follows, op.claim)
+        case Cancel() | Prioritize() | Requeue():
+            return op.follows
+        case _:
+            return ()
+
+
+def named_blobs(op: Operation) -> tuple[Cid, ...]:
+    """Return the blobs `op` names, so that the envelope can link them."""
+    match op:
+        case Submit():
+            attachments: tuple[Attachment | None, ...] = (op.spec.payload,)
+        case Complete():
+            attachments = (op.output, op.log)
+        case Renew() | Fail():
+            attachments = (op.log,)
+        case _:
+            attachments = ()
+    return tuple(item.blob for item in attachments if item is not None and item.blob is not None)
+
+
+# ---- reading
+
+
+def _read(fields: Fields, event: Event) -> Operation | Unread:
+    name = str(fields["op"])
+    reader = _READERS.get(name)
+    if reader is None:
+        return _unread("M1", f"unknown operation {name!r}", fields, event)
+    try:
+        return reader(fields, event)
+    except (SchemaError, CidError) as error:
+        return _unread("M2", f"{name}: {error}", fields, event)
+
+
+def _unread(rule: str, words: str, fields: Fields, event: Event) -> Unread:
+    spec = fields.get("spec")
+    if fields["op"] == "submit" and isinstance(spec, dict):
+        return Unread(rule, words, task_key(event.ledger, event.actor, spec))
+    try:
+        return Unread(rule, words, _task(fields), _cited(fields, "follows", event))
+    except SchemaError:
+        return Unread(rule, words)
+
+
+def _task(fields: Fields) -> TaskKey:
+    return TaskKey(schema.octets(fields, "task", KEY_BYTES))
+
+
+def _index(fields: Fields, name: str, linked: Sequence[Cid]) -> Cid:
+    return linked[schema.integer(fields, name, 0, len(linked) - 1)]
+
+
+def _cited(fields: Fields, name: str, event: Event) -> tuple[Cid, ...]:
+    indices = schema.items(fields, name, CITES_MAX)
+    return tuple(dict.fromkeys(_index({name: index}, name, event.cites) for index in indices))
+
+
+def _admit(fields: Fields, event: Event) -> Admit:
+    return Admit(
+        actor=ActorKey(schema.octets(fields, "actor", KEY_BYTES)),
+        roles=schema.text_set(fields, "roles", LABELS_MAX, LABEL_BYTES_MAX, 1),
+        name=optional(fields, "name", lambda: schema.text(fields, "name", LABEL_BYTES_MAX)),
+        labels=optional(fields, "labels", lambda: schema.text_set(fields, "labels", LABELS_MAX, LABEL_BYTES_MAX)) or (),
+    )
+
+
+def _revoke(fields: Fields, event: Event) -> Revoke:
+    if "grant" not in fields:
+        raise SchemaError("missing: grant")
+    return Revoke(
+        grant=None if fields["grant"] is None else _index(fields, "grant", event.cites),
+        actor=ActorKey(schema.octets(fields, "actor", KEY_BYTES)),
+        keep=_cited(fields, "keep", event),
+        reason=_reason(fields),
+    )
+
+
+def _join(fields: Fields, event: Event) -> Join:
+    return Join(
+        labels=schema.text_set(fields, "labels", LABELS_MAX, LABEL_BYTES_MAX),
+        slots=optional(fields, "slots", lambda: schema.integer(fields, "slots", 1, SLOTS_MAX)),
+    )
+
+
+def _submit(fields: Fields, event: Event) -> Submit:
+    spec_map = schema.submap(fields, "spec")
+    spec = read_spec(spec_map)
+    # A spec is part of the task key, so it names its blob by CID; the envelope must link it for IPFS to keep it.
+    if spec.payload is not None and spec.payload.blob is not None and spec.payload.blob not in event.blobs:
+        raise SchemaError("spec: the payload's blob is not among the event's blobs")
+    return Submit(
+        key=task_key(event.ledger, event.actor, spec_map),
+        spec=spec,
+        priority=schema.integer(fields, "priority", 1, 10),
+        created_at=schema.integer(fields, "created_at", 0, TIME_MAX),
+        spec_map=dict(spec_map),  # type: ignore[arg-type]  # came from the decoder: all values are Value
+    )
+
+
+def _claim(fields: Fields, event: Event) -> Claim:
+    lease_ms = schema.integer(fields, "lease_ms", 1, DURATION_MS_MAX)
+    return Claim(_task(fields), _cited(fields, "follows", event), lease_ms, _cited(fields, "inputs", event))
+
+
+def _renew(fields: Fields, event: Event) -> Renew:
+    return Renew(
+        *_on_claim(fields, event),
+        lease_ms=schema.integer(fields, "lease_ms", 1, DURATION_MS_MAX),
+        progress=optional(fields, "progress", lambda: schema.text(fields, "progress", _REASON_BYTES_MAX, 0)),
+        log=_attachment(fields, "log", event),
+    )
+
+
+def _release(fields: Fields, event: Event) -> Release:
+    return Release(*_on_claim(fields, event), reason=_reason(fields))
+
+
+def _fail(fields: Fields, event: Event) -> Fail:
+    return Fail(
+        *_on_claim(fields, event),
+        failure_class=schema.text(fields, "class", 64),
+        error=schema.text(fields, "error", ERROR_BYTES_MAX, 0),
+        report=_report(fields),
+        log=_attachment(fields, "log", event),
+    )
+
+
+def _complete(fields: Fields, event: Event) -> Complete:
+    return Complete(
+        *_on_claim(fields, event),
+        output=_attachment(fields, "output", event),
+        report=_report(fields),
+        log=_attachment(fields, "log", event),
+    )
+
+
+def _cancel(fields: Fields, event: Event) -> Cancel:
+    return Cancel(_task(fields), _cited(fields, "follows", event), _reason(fields))
+
+
+def _prioritize(fields: Fields, event: Event) -> Prioritize:
+    return Prioritize(_task(fields), _cited(fields, "follows", event), schema.integer(fields, "priority", 1, 10))
+
+
+def _requeue(fields: Fields, event: Event) -> Requeue:
+    return Requeue(_task(fields), _cited(fields, "follows", event))
+
+
+_READERS: Final[Mapping[str, Callable[[Fields, Event], Operation]]] = {
+    "admit": _admit,
+    "revoke": _revoke,
+    "join": _join,
+    "leave": lambda fields, event: Leave(),
+    "submit": _submit,
+    "claim": _claim,
+    "renew": _renew,
+    "release": _release,
+    "fail": _fail,
+    "complete": _complete,
+    "cancel": _cancel,
+    "prioritize": _prioritize,
+    "requeue": _requeue,
+}
+
+
+def _on_claim(fields: Fields, event: Event) -> tuple[TaskKey, tuple[Cid, ...], Cid]:
+    return _task(fields), _cited(fields, "follows", event), _index(fields, "claim", event.cites)
+
+
+def _reason(fields: Fields) -> str | None:
+    return optional(fields, "reason", lambda: schema.text(fields, "reason", _REASON_BYTES_MAX, 0))
+
+
+def _report(fields: Fields) -> Report | None:
+    if "report" not in fields:
+        return None
+    report = schema.submap(fields, "report")
+    return Report(
+        exit_code=optional(report, "exit_code", lambda: schema.integer(report, "exit_code", -(2**31), 2**31 - 1)),
+        duration_ms=optional(report, "duration_ms", lambda: schema.integer(report, "duration_ms", 0, TIME_MAX)),
+        sandbox=optional(report, "sandbox", lambda: schema.text(report, "sandbox", LABEL_BYTES_MAX)),
+        limits=optional(report, "limits", lambda: schema.text_set(report, "limits", _LIMITS_MAX, LABEL_BYTES_MAX)) or (),
+    )
+
+
+def _attachment(fields: Fields, name: str, event: Event) -> Attachment | None:
+    if name not in fields:
+        return None
+    found = schema.submap(fields, name)
+    media_type = schema.text(found, "media_type", LABEL_BYTES_MAX)
+    if "data" in found:
+        inline = schema.data(found, "data")
+        return Attachment(media_type, data=inline, size=len(inline))
+    blob = _index(found, "blob", event.blobs)
+    return Attachment(media_type, blob=blob, size=schema.integer(found, "size", 0, TIME_MAX))
+
+
+def _payload(fields: Fields) -> Attachment:
+    media_type = schema.text(fields, "media_type", LABEL_BYTES_MAX)
+    if "data" in fields:
+        inline = schema.data(fields, "data")
+        return Attachment(media_type, data=inline, size=len(inline))
+    blob = Cid.from_bytes(schema.data(fields, "blob"))
+    return Attachment(media_type, blob=blob, size=schema.integer(fields, "size", 0, TIME_MAX))
+
+
+def _backoff(fields: Fields) -> Backoff:
+    return Backoff(
+        base_ms=schema.integer(fields, "base_ms", 0, DURATION_MS_MAX),
+        max_ms=schema.integer(fields, "max_ms", 0, DURATION_MS_MAX),
+    )
+
+
+# ---- writing
+
+
+def _task_fields(
+    op: Claim | Renew | Release | Fail | Complete | Cancel | Prioritize | Requeue,
+    cites: Mapping[Cid, int],
+    blobs: Mapping[Cid, int],
+) -> dict[str, Value | None]:
+    match op:
+        case Claim():
+            return {"lease_ms": op.lease_ms, "inputs": [cites[cid] for cid in op.inputs]}
+        case Renew():
+            log = _write_attachment(op.log, blobs)
+            return {"claim": cites[op.claim], "lease_ms": op.lease_ms, "progress": op.progress, "log": log}
+        case Release():
+            return {"claim": cites[op.claim], "reason": op.reason}
+        case Fail():
+            said: dict[str, Value | None] = {"class": op.failure_class, "error": op.error}
+            ran = {"report": _write_report(op.report), "log": _write_attachment(op.log, blobs)}
+            return {"claim": cites[op.claim]} | said | ran
+        case Complete():
+            output = _write_attachment(op.output, blobs)
+            log = _write_attachment(op.log, blobs)
+            return {"claim": cites[op.claim], "output": output, "report": _write_report(op.report), "log": log}
+        case Cancel():
+            return {"reason": op.reason}
+        case Prioritize():
+            return {"priority": op.priority}
+        case Requeue():
+            return {}
+
+
+def _write_attachment(item: Attachment | None, blobs: Mapping[Cid, int]) -> Value:
+    if item is None:
+        return None
+    if item.blob is None:
+        return {"media_type": item.media_type, "data": item.data or b""}
+    return {"media_type": item.media_type, "blob": blobs[item.blob], "size": item.size}
+
+
+def _write_payload(item: Attachment) -> Value:
+    if item.blob is None:
+        return {"media_type": item.media_type, "data": item.data or b""}
+    return {"media_type": item.media_type, "blob": bytes(item.blob), "size": item.size}
+
+
+def _write_report(report: Report | None) -> Value:
+    if report is None:
+        return None
+    return _without_none(
+        exit_code=report.exit_code,
+        duration_ms=report.duration_ms,
+        sandbox=report.sandbox,
+        limits=list(report.limits) or None,
+    )
+
+
+def _without_none(**fields: Value | None) -> dict[str, Value]:
+    return {name: value for name, value in fields.items() if value is not None}
