@@ -1,0 +1,1 @@
+"""The scheduler layer: which task next, and doing it."""
