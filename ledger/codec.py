@@ -1,9 +1,9 @@
 """Strict canonical DAG-CBOR: values to bytes and back, one byte string for each value.
 
 Implements: rules A1 (size, nesting, number of items) and A2 (strict canonical DAG-CBOR, no floats) of section
-Acceptance, and the encoding that CIDs and signatures are taken of. `decode` takes one pass and reports the first offence
-in the order of the bytes, so that every implementation names the same rule for the same block. Leaves out: schemas, and
-floats on both sides.
+Acceptance, and the encoding that CIDs and signatures are taken of. `decode` takes one pass and reports the first
+offence in the order of the bytes, so that every implementation names the same rule for the same block. Leaves out:
+schemas, and floats on both sides.
 
 Sources: RFC 8949, the IPLD DAG-CBOR specification (length-first map keys, tag 42 only, minimal heads).
 """
