@@ -64,9 +64,7 @@ def group_hash(buckets: Iterable[tuple[int, bytes]]) -> bytes:
 
 def roster_hash(roster: Roster) -> bytes:
     """Return the hash of members and presences."""
-    members = [
-        [m.actor, m.grant, list(m.roles), list(m.labels), m.name, list(m.revoked_by)] for m in roster.members
-    ]
+    members = [[m.actor, m.grant, list(m.roles), list(m.labels), m.name, list(m.revoked_by)] for m in roster.members]
     presences = [[p.actor, p.joined, list(p.labels), p.slots, p.cid] for p in roster.presences]
     return _hash(_ROSTER, encode([members, presences]))
 

@@ -1,0 +1,192 @@
+"""What the board keeps between events, behind a small protocol: in memory here, in SQLite in the scheduler's home.
+
+Everything in it is derived: it can be thrown away and rebuilt from the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crdt.fold import TaskFold, Verdict
+from crdt.members import RosterFold
+from crdt.records import Ignored
+from ledger.cid import Cid
+from ledger.events import Event, TaskKey, VerifiedEvent
+from ledger.keys import ActorKey
+
+
+@dataclass(slots=True)
+class Node:
+    """One accepted event as the graph sees it. The integers are sets: bit i of `revocations`, `own_revocations` and
+    `fenced_by` is revocation number i of the board, bit i of `seen` its worker number i.
+    """
+
+    cid: Cid
+    height: int
+    actor: ActorKey
+    grant: Cid
+    links: tuple[Cid, ...]
+    revocations: int = 0
+    """Those in its causal past."""
+    own_revocations: int = 0
+    """Those it makes."""
+    fenced_by: int = 0
+    """Those it lies beyond; it counts where there are none (R4)."""
+    in_log: bool = False
+    seen: int = 0
+    """Workers with a counting event that has this one in its past (C7)."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether no revocation fences the event out."""
+        return not self.fenced_by
+
+
+@dataclass(slots=True)
+class TaskState:
+    """One task's fold with its heads. `fenced`: some sound operation on it does not count, so that the fold is not
+    what every author had before him.
+    """
+
+    fold: TaskFold
+    heads: set[Cid] = field(default_factory=set)
+    fenced: bool = False
+
+
+@dataclass(slots=True)
+class BoardState:
+    """What a board knows beside events and tasks; small."""
+
+    roster: RosterFold = field(default_factory=RosterFold)
+    heads: set[Cid] = field(default_factory=set)
+    vector: dict[ActorKey, int] = field(default_factory=dict)
+    workers: dict[ActorKey, int] = field(default_factory=dict)
+    """The bit of each actor that has acted as a worker, in order of arrival; a local numbering."""
+    voided: bool = False
+    """Whether some accepted event does not count."""
+
+
+class BoardStore(Protocol):
+    """Where a board keeps what it derived. `put_…` of a value that was changed in place makes the change lasting."""
+
+    state: BoardState
+
+    def event(self, cid: Cid) -> Event:
+        """Return an accepted event; KeyError for any other."""
+
+    def find_node(self, cid: Cid) -> Node | None: ...
+    def put_node(self, node: Node) -> None: ...
+    def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
+        """Return the nodes of an actor, under one grant or all."""
+
+    def nodes_downwards(self) -> Iterable[Node]:
+        """Return all nodes, greatest height first."""
+
+    def find_task(self, key: TaskKey) -> TaskState | None: ...
+    def put_task(self, task: TaskState) -> None: ...
+    def tasks(self) -> Iterable[TaskState]: ...
+    def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None: ...
+    def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
+        """Return what was decided of each operation on a task."""
+
+    def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None: ...
+    def add_ignored(self, ignored: Ignored, actor: ActorKey, task: TaskKey | None) -> None: ...
+    def ignored(self) -> Iterable[Ignored]: ...
+    def put_state(self) -> None:
+        """Make the changes of `state` lasting."""
+
+    # the hash tree of C6
+    def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None: ...
+    def leaves(self, bucket: bytes) -> list[tuple[TaskKey, bytes]]:
+        """Return the (key, leaf) pairs whose key begins with the two bytes `bucket`, in key order."""
+
+    def put_branch(self, prefix: bytes, digest: bytes | None) -> None:
+        """Keep the hash of a bucket (prefix of two bytes) or of a group (one byte)."""
+
+    def branches(self, prefix: bytes) -> list[tuple[int, bytes]]:
+        """Return (next byte, hash) below `prefix` (empty or one byte), ascending."""
+
+
+@dataclass(slots=True)
+class MemoryBoardStore:
+    """Keep a board in memory: for tests, simulations and short replays."""
+
+    state: BoardState = field(default_factory=BoardState)
+    _events: dict[Cid, Event] = field(default_factory=dict)
+    _nodes: dict[Cid, Node] = field(default_factory=dict)
+    _tasks: dict[TaskKey, TaskState] = field(default_factory=dict)
+    _verdicts: dict[TaskKey, dict[Cid, Verdict]] = field(default_factory=dict)
+    _ignored: list[Ignored] = field(default_factory=list)
+    _leaves: dict[TaskKey, bytes] = field(default_factory=dict)
+    _branches: dict[bytes, bytes] = field(default_factory=dict)
+
+    def add_event(self, event: VerifiedEvent) -> None:
+        """Keep an accepted event, so that the board can read it again."""
+        self._events[event.cid] = event.event
+
+    def event(self, cid: Cid) -> Event:
+        return self._events[cid]
+
+    def find_node(self, cid: Cid) -> Node | None:
+        return self._nodes.get(cid)
+
+    def put_node(self, node: Node) -> None:
+        self._nodes[node.cid] = node
+
+    def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
+        return [node for node in self._nodes.values() if node.actor == actor and grant in (None, node.grant)]
+
+    def nodes_downwards(self) -> Iterable[Node]:
+        return sorted(self._nodes.values(), key=lambda node: -node.height)
+
+    def find_task(self, key: TaskKey) -> TaskState | None:
+        return self._tasks.get(key)
+
+    def put_task(self, task: TaskState) -> None:
+        self._tasks[task.fold.key] = task
+
+    def tasks(self) -> Iterable[TaskState]:
+        return self._tasks.values()
+
+    def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None:
+        return self._verdicts.get(key, {}).get(cid)
+
+    def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
+        return self._verdicts.get(key, {})
+
+    def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None:
+        self._verdicts.setdefault(key, {})[cid] = verdict
+
+    def add_ignored(self, ignored: Ignored, actor: ActorKey, task: TaskKey | None) -> None:
+        self._ignored.append(ignored)
+
+    def ignored(self) -> Iterable[Ignored]:
+        return tuple(self._ignored)
+
+    def put_state(self) -> None:
+        pass  # changed in place, and memory is all there is
+
+    def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None:
+        if leaf is None:
+            self._leaves.pop(key, None)
+        else:
+            self._leaves[key] = leaf
+
+    def leaves(self, bucket: bytes) -> list[tuple[TaskKey, bytes]]:
+        return sorted((key, leaf) for key, leaf in self._leaves.items() if key.startswith(bucket))
+
+    def put_branch(self, prefix: bytes, digest: bytes | None) -> None:
+        if digest is None:
+            self._branches.pop(prefix, None)
+        else:
+            self._branches[prefix] = digest
+
+    def branches(self, prefix: bytes) -> list[tuple[int, bytes]]:
+        below = len(prefix) + 1
+        return sorted(
+            (path[-1], digest)
+            for path, digest in self._branches.items()
+            if len(path) == below and path.startswith(prefix)
+        )

@@ -1,0 +1,132 @@
+"""Who is admitted, revoked, at work: a growing set of roster operations, in whatever order they come.
+
+Implements: specs/authority.md, R1-R3 and R5. Leaves out which events a revocation fences out (crdt.graph).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from crdt.order import order_key
+from crdt.records import Member, Presence, Roster
+from ledger.cid import Cid
+from ledger.events import Event, Grant, Role
+from ledger.keys import ActorKey
+from ledger.operations import Admit, Join, Leave, Revoke
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionFact:
+    """One admission with effect, at its place in the linear order."""
+
+    height: int
+    roles: tuple[str, ...]
+    labels: tuple[str, ...]
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One revocation with effect; `grant` is the genesis CID where it names the genesis."""
+
+    cid: Cid
+    actor: ActorKey
+    grant: Cid
+    keep: tuple[Cid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceFact:
+    """One join or leave with effect, at its place in the linear order."""
+
+    height: int
+    presence: Presence
+
+
+@dataclass(slots=True)
+class RosterFold:
+    """Admissions by (actor, grant), revocations in order of arrival, joins and leaves by actor."""
+
+    admissions: dict[tuple[ActorKey, Cid], AdmissionFact] = field(default_factory=dict)
+    revocations: list[Revocation] = field(default_factory=list)
+    presences: dict[ActorKey, list[PresenceFact]] = field(default_factory=dict)
+
+    def admit(self, cid: Cid, event: Event, op: Admit) -> None:
+        """Add an admission; the event itself is the grant it gives."""
+        self.admissions[op.actor, cid] = AdmissionFact(event.height, op.roles, op.labels, op.name)
+
+    def revoke(self, cid: Cid, event: Event, op: Revoke) -> int:
+        """Add a revocation and return its number."""
+        self.revocations.append(Revocation(cid, op.actor, op.grant or event.ledger, op.keep))
+        return len(self.revocations) - 1
+
+    def meet(self, cid: Cid, event: Event, op: Join | Leave) -> None:
+        """Add a join or leave."""
+        labels, slots = (op.labels, op.slots) if isinstance(op, Join) else ((), None)
+        presence = Presence(event.actor, isinstance(op, Join), labels, slots, cid, event.grant)
+        self.presences.setdefault(event.actor, []).append(PresenceFact(event.height, presence))
+
+    def fences_against(self, actor: ActorKey, grant: Cid) -> int:
+        """Return the revocations, as a set of bits, that name exactly this actor and grant."""
+        bits = 0
+        for number, revocation in enumerate(self.revocations):
+            if revocation.actor == actor and revocation.grant == grant:
+                bits |= 1 << number
+        return bits
+
+    def roster(self, ledger: Cid, counts: Callable[[Cid], bool]) -> Roster:
+        """Return the roster, leaving out joins and leaves of events that do not count (R5)."""
+        revoked: dict[tuple[ActorKey, Cid], set[Cid]] = {}
+        for revocation in self.revocations:
+            revoked.setdefault((revocation.actor, revocation.grant), set()).add(revocation.cid)
+        members = [
+            Member(actor, grant, fact.roles, fact.labels, fact.name, tuple(sorted(revoked.get((actor, grant), ()))))
+            for (actor, grant), fact in self.admissions.items()
+        ]
+        # Strangers of an open ledger have no admission: what is revoked of them is a row under the genesis.
+        members += [
+            Member(actor, grant, (), (), None, tuple(sorted(cids)))
+            for (actor, grant), cids in revoked.items()
+            if grant == ledger
+        ]
+        members.sort(key=lambda member: (member.actor, member.grant))
+        return Roster(tuple(members), tuple(self._latest(actor, counts) for actor in self._present(counts)))
+
+    def _present(self, counts: Callable[[Cid], bool]) -> list[ActorKey]:
+        return sorted(
+            actor for actor, facts in self.presences.items() if any(counts(fact.presence.cid) for fact in facts)
+        )
+
+    def _latest(self, actor: ActorKey, counts: Callable[[Cid], bool]) -> Presence:
+        facts = (fact for fact in self.presences[actor] if counts(fact.presence.cid))
+        return max(facts, key=lambda fact: order_key(fact.height, fact.presence.cid)).presence
+
+    def active_workers(self, ledger: Cid, counts: Callable[[Cid], bool]) -> frozenset[ActorKey]:
+        """Return who joined last under a grant that stands (R5)."""
+        return frozenset(
+            presence.actor
+            for presence in (self._latest(actor, counts) for actor in self._present(counts))
+            if presence.joined and not self.fences_against(presence.actor, presence.grant)
+        )
+
+
+def refuse_roster_operation(
+    op: Admit | Revoke | Join | Leave, grant: Grant, is_owner: Callable[[ActorKey], bool]
+) -> tuple[str, str] | None:
+    """Return the rule a roster operation breaks and the reason, None where it has effect."""
+    match op:
+        case Admit():
+            if not grant.is_owner:
+                return "R1", "only owners admit"
+            return ("R1", "an owner needs no admission") if is_owner(op.actor) else None
+        case Revoke():
+            if not grant.is_owner:
+                return "R2", "only owners revoke"
+            return ("R2", "owners are fixed by the genesis") if is_owner(op.actor) else None
+        case Join() | Leave():
+            if Role.WORKER not in grant.roles:
+                return "R3", "the grant lacks the role worker"
+            if isinstance(op, Join) and grant.labels and not set(op.labels) <= set(grant.labels):
+                return "R3", "labels that the grant does not list"
+            return None

@@ -1,0 +1,156 @@
+"""What time decides of a task: ready, waiting, held, dead. The board itself knows no clock; `now` is an argument, in ms.
+
+Implements: specs/tasks.md, section View; specs/assignment.md S2 as far as the log tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crdt.attempts import is_dead, retry_at, runs
+from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
+from ledger.cid import Cid
+from ledger.events import Policy, TaskKey
+
+
+class Status(StrEnum):
+    """Where a task stands at a given time."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    HELD = "held"
+    DEAD = "dead"
+    EXPIRED = "expired"
+    BLOCKED = "blocked"
+    WAITING = "waiting"
+    READY = "ready"
+
+
+FINAL = frozenset((Status.DONE, Status.CANCELLED, Status.DEAD, Status.EXPIRED))
+"""A task in one of these is nobody's to take; a requeue brings a dead one back."""
+
+FindRecord = Callable[[TaskKey], TaskRecord | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task at one instant. `ready_at` (ms) is when it becomes or became ready as far as the log tells, None where
+    that is not known: a need is not done.
+    """
+
+    status: Status
+    holder: ClaimRecord | None = None
+    ready_at: int | None = None
+    unmet: tuple[TaskKey, ...] = ()
+    """Needs that are not done; for BLOCKED, those that cannot be any more."""
+    words: str = ""
+
+
+def holder_of(task: TaskRecord, now: int) -> ClaimRecord | None:
+    """Return the nearest running claim (D4), None where none runs."""
+    running = [claim for claim in task.claims if runs(claim, now)]
+    return min(running, key=lambda claim: (claim.distance, claim.cid), default=None)
+
+
+def view(task: TaskRecord, find: FindRecord, policy: Policy, now: int) -> TaskView:
+    """Return where `task` stands at `now`; `find` gives the records of its needs."""
+    ended = _ended(task, policy, now)
+    if ended is not None:
+        return ended
+    unmet = tuple(need for need in task.spec.needs if not _is_done(find(need)))
+    if unmet:
+        hopeless = tuple(need for need in unmet if is_hopeless(need, find, policy, now))
+        if hopeless:
+            return TaskView(Status.BLOCKED, unmet=hopeless, words="a need can no longer be done, or is not known")
+        return TaskView(Status.WAITING, unmet=unmet, words="needs that are not done yet")
+    ready_at = max(own_ready_at(task), *(_done_at(find(need)) for need in task.spec.needs), 0)
+    if now < ready_at:
+        return TaskView(Status.WAITING, ready_at=ready_at, words=f"not before {ready_at}")
+    return TaskView(Status.READY, ready_at=ready_at)
+
+
+def _ended(task: TaskRecord, policy: Policy, now: int) -> TaskView | None:
+    """What a task is by itself, its needs aside: over, held, or None."""
+    if task.completions:
+        return TaskView(Status.DONE)
+    if task.cancels:
+        return TaskView(Status.CANCELLED)
+    holder = holder_of(task, now)
+    if holder is not None:
+        return TaskView(Status.HELD, holder=holder)
+    if is_dead(task.claims, task.base, task.spec, policy, now):
+        return TaskView(Status.DEAD, words="its attempts are used up")
+    if task.spec.expires_at is not None and now >= task.spec.expires_at:
+        return TaskView(Status.EXPIRED, words=f"expired at {task.spec.expires_at}")
+    return None
+
+
+def own_ready_at(task: TaskRecord) -> int:
+    """Return when the task is ready by its own account (S2): submitted, not_before, backoff over, last claim ended."""
+    ends = [_ended_at(claim) for claim in task.claims]
+    waits = retry_at(task.claims, task.base, task.key, task.spec)
+    return max(task.submitted_at, task.spec.not_before or 0, waits, *ends)
+
+
+def _ended_at(claim: ClaimRecord) -> int:
+    # When a claim was released its record does not say; it is not before it was made, and what a home first saw is
+    # counted by the scheduler.
+    if claim.failed_at:
+        return claim.failed_at
+    return claim.time if claim.released else claim.until
+
+
+def is_hopeless(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> bool:
+    """Return whether a need is unknown, over without being done, or itself rests on such a one. Needs name each other
+    by hash, so they form no cycle.
+    """
+    seen: set[TaskKey] = set()
+    stack = [key]
+    while stack:
+        need = stack.pop()
+        if need in seen:
+            continue
+        seen.add(need)
+        task = find(need)
+        if task is None:
+            return True
+        ended = _ended(task, policy, now)
+        if ended is None:
+            stack.extend(task.spec.needs)
+        elif ended.status in FINAL and ended.status is not Status.DONE:
+            return True
+    return False
+
+
+def tainted_inputs(task: TaskRecord, find_completion: Callable[[Cid], Iterator[CompletionRecord | None]]) -> list[Cid]:
+    """Return the inputs behind a result that no longer stand (D7), transitively.
+
+    `find_completion` yields, for each task an event was cited as a completion of, the completion that counts, or None
+    where it no longer does.
+    """
+    if task.result is None:
+        return []
+    voided: list[Cid] = []
+    seen: set[Cid] = set()
+    stack = list(task.result.inputs)
+    while stack:
+        cid = stack.pop()
+        if cid in seen:
+            continue
+        seen.add(cid)
+        for completion in find_completion(cid):
+            if completion is None:
+                voided.append(cid)
+            else:
+                stack.extend(completion.inputs)
+    return sorted(set(voided))
+
+
+def _is_done(task: TaskRecord | None) -> bool:
+    return task is not None and bool(task.completions)
+
+
+def _done_at(task: TaskRecord | None) -> int:
+    return task.completions[0].time if task is not None and task.completions else 0
