@@ -89,7 +89,7 @@ def until(claim: Sound, ops: Ops, policy: Policy) -> int:
         if isinstance(sound.op, Renew) and sound.op.claim == claim.cid
     ]
     timeout_ms = least_submit(claim.own_past).spec.timeout_ms or policy.timeout_ms
-    return min(max(claim.event.time + claim.op.lease_ms, *renewals, 0), claim.event.time + timeout_ms)
+    return min(max(claim.event.time + claim.op.lease_ms, *renewals), claim.event.time + timeout_ms)
 
 
 def claim_records(ops: Ops, policy: Policy) -> tuple[ClaimRecord, ...]:
@@ -155,8 +155,7 @@ def dead(ops: Ops, policy: Policy, time: int) -> bool:
 
 
 def retry_at(task: TaskKey, spec: Spec, claims: Iterable[ClaimRecord], after: int) -> int:
-    """Return when the task may be tried again after its latest failure, 0 without one. A lease that ran out has
-    no backoff."""
+    """Return when the task may be tried again after its latest failure; 0 without one: only failures have a backoff."""
     failed = [claim for claim in claims if claim.failed_at and claim.attempt > after]
     if not failed:
         return 0
