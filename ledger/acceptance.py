@@ -1,6 +1,6 @@
 """Acceptance: is this block in the log? Eleven numbered checks, in their order, and the one maker of `VerifiedEvent`.
 
-Implements: specs/acceptance.md, rules A1 to A11. The verdict depends on the block and on the blocks it links, and not on
+Implements: specs/acceptance.md, rules A1 to A11. The verdict depends on the block and the blocks it links, not on
 arrival order, today's members or a clock. Cheap checks come first: a stranger costs us a hash and a signature at most.
 Leaves out: what waits, is held or was refused (ledger.intake), and what operations mean (crdt).
 """
