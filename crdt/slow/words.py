@@ -89,7 +89,7 @@ def until(claim: Sound, ops: Ops, policy: Policy) -> int:
         if isinstance(sound.op, Renew) and sound.op.claim == claim.cid
     ]
     timeout_ms = least_submit(claim.own_past).spec.timeout_ms or policy.timeout_ms
-    return min(max(claim.event.time + claim.op.lease_ms, *renewals), claim.event.time + timeout_ms)
+    return min(max([claim.event.time + claim.op.lease_ms, *renewals]), claim.event.time + timeout_ms)
 
 
 def claim_records(ops: Ops, policy: Policy) -> tuple[ClaimRecord, ...]:
