@@ -43,7 +43,6 @@ class Board:
         self.store = store
         self.graph = Graph(store, ledger)
         self.task_graph = TaskGraph(store)
-        self._stale: set[TaskKey] = set()
         self._changes = Changes()
 
     @property
@@ -161,7 +160,6 @@ class Board:
         self._changes.voided += voided
 
     def _touch(self, key: TaskKey) -> None:
-        self._stale.add(key)
         self._changes.tasks.add(key)
 
     def _ignore(self, node: Node, index: int, rule: str, words: str, task: TaskKey | None) -> None:
@@ -226,8 +224,7 @@ class Board:
 
     def refresh_tree(self) -> None:
         """Bring the hash tree up to date with the tasks that changed."""
-        update_tree(self.store, ((key, self.find_record(key)) for key in sorted(self._stale)))
-        self._stale.clear()
+        update_tree(self.store, ((key, self.find_record(key)) for key in self.store.take_stale()))
 
     def state_root(self) -> bytes:
         """Return the hash over the whole board (C6)."""

@@ -87,6 +87,9 @@ class BoardStore(Protocol):
     def find_task(self, key: TaskKey) -> TaskState | None: ...
     def put_task(self, task: TaskState) -> None: ...
     def tasks(self) -> Iterable[TaskState]: ...
+    def take_stale(self) -> list[TaskKey]:
+        """Return the tasks put since their leaf was last put, and forget that they are stale."""
+
     def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None: ...
     def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
         """Return what was decided of each operation on a task."""
@@ -121,6 +124,7 @@ class MemoryBoardStore:
     _ignored: list[Ignored] = field(default_factory=list)
     _leaves: dict[TaskKey, bytes] = field(default_factory=dict)
     _branches: dict[bytes, bytes] = field(default_factory=dict)
+    _stale: set[TaskKey] = field(default_factory=set)
 
     def add_event(self, event: VerifiedEvent) -> None:
         """Keep an accepted event, so that the board can read it again."""
@@ -146,6 +150,11 @@ class MemoryBoardStore:
 
     def put_task(self, task: TaskState) -> None:
         self._tasks[task.fold.key] = task
+        self._stale.add(task.fold.key)
+
+    def take_stale(self) -> list[TaskKey]:
+        stale, self._stale = self._stale, set()
+        return sorted(stale)
 
     def tasks(self) -> Iterable[TaskState]:
         return self._tasks.values()

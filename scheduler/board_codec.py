@@ -1,0 +1,131 @@
+"""Board values to and from bytes, for the home's tables. Derived data: a form of our own, changed with the schema version.
+
+Leaves out records and hashes that peers compare (crdt.state_root).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from crdt.board_store import BoardState, TaskState
+from crdt.fold import ClaimFact, SubmitFact, TaskFold
+from crdt.members import AdmissionFact, PresenceFact, Revocation, RosterFold
+from crdt.records import CompletionRecord, Presence
+from ledger.cid import CID_BYTES, Cid
+from ledger.codec import Encodable, Limits, decode, encode
+from ledger.operation_codec import read_spec, write_spec
+
+_OWN_LIMITS: Final = Limits(block_bytes_max=2**31, nesting_max=32, items_max=2**31)
+
+
+def encode_task(task: TaskState) -> bytes:
+    """Return the bytes of a task that has at least one operation."""
+    fold = task.fold
+    value: list[Encodable] = [
+        fold.key,
+        fold.submitter,
+        None if fold.spec is None else write_spec(fold.spec),
+        [[s.height, s.cid, s.time, s.priority, s.created_at] for s in fold.submits.values()],
+        [[cid, c.actor, c.attempt, c.distance, c.time, c.lease_end, list(c.inputs)] for cid, c in fold.claims.items()],
+        [[cid, end] for cid, end in fold.renewed.items()],
+        list(fold.released),
+        [[cid, at] for cid, at in fold.failed.items()],
+        [[c.distance, c.claim, c.cid, c.actor, c.time, list(c.inputs)] for c in fold.completions.values()],
+        list(fold.cancels),
+        fold.base,
+        None if fold.prioritized is None else list(fold.prioritized),
+        list(task.heads),
+        task.fenced,
+    ]
+    return encode(value)
+
+
+def decode_task(data: bytes) -> TaskState:
+    """Return the task that `encode_task` wrote."""
+    value: Any = decode(data, limits=_OWN_LIMITS)
+    (
+        key,
+        submitter,
+        spec,
+        submits,
+        claims,
+        renewed,
+        released,
+        failed,
+        done,
+        cancels,
+        base,
+        prioritized,
+        heads,
+        fenced,
+    ) = value
+    fold = TaskFold(key, submitter, None if spec is None else read_spec(spec))
+    fold.submits = {s[1]: SubmitFact(*s) for s in submits}
+    fold.claims = {c[0]: ClaimFact(*c[1:6], inputs=tuple(c[6])) for c in claims}
+    fold.renewed = {cid: end for cid, end in renewed}
+    fold.released = set(released)
+    fold.failed = {cid: at for cid, at in failed}
+    fold.completions = {c[2]: CompletionRecord(*c[:5], inputs=tuple(c[5])) for c in done}
+    fold.cancels = set(cancels)
+    fold.base = base
+    fold.prioritized = None if prioritized is None else (prioritized[0], prioritized[1], prioritized[2])
+    return TaskState(fold, set(heads), fenced)
+
+
+def encode_state(state: BoardState) -> bytes:
+    """Return the bytes of what a board knows beside events and tasks."""
+    roster = state.roster
+    value: list[Encodable] = [
+        [
+            [actor, grant, a.height, list(a.roles), list(a.labels), a.name]
+            for (actor, grant), a in roster.admissions.items()
+        ],
+        [[r.cid, r.actor, r.grant, list(r.keep)] for r in roster.revocations],
+        [
+            [f.height, p.actor, p.joined, list(p.labels), p.slots, p.cid, p.grant]
+            for facts in roster.presences.values()
+            for f in facts
+            for p in (f.presence,)
+        ],
+        list(state.heads),
+        [[actor, count] for actor, count in state.vector.items()],
+        [[actor, number] for actor, number in state.workers.items()],
+        state.voided,
+    ]
+    return encode(value)
+
+
+def decode_state(data: bytes) -> BoardState:
+    """Return the state that `encode_state` wrote."""
+    value: Any = decode(data, limits=_OWN_LIMITS)
+    admissions, revocations, presences, heads, vector, workers, voided = value
+    roster = RosterFold()
+    roster.admissions = {
+        (actor, grant): AdmissionFact(height, tuple(roles), tuple(labels), name)
+        for actor, grant, height, roles, labels, name in admissions
+    }
+    roster.revocations = [Revocation(cid, actor, grant, tuple(keep)) for cid, actor, grant, keep in revocations]
+    for height, actor, joined, labels, slots, cid, grant in presences:
+        presence = Presence(actor, joined, tuple(labels), slots, cid, grant)
+        roster.presences.setdefault(actor, []).append(PresenceFact(height, presence))
+    return BoardState(roster, set(heads), dict(vector), dict(workers), voided)
+
+
+def join_cids(cids: tuple[Cid, ...]) -> bytes:
+    """Return CIDs as one byte string."""
+    return b"".join(cids)
+
+
+def split_cids(data: bytes) -> tuple[Cid, ...]:
+    """Return the CIDs of `join_cids`."""
+    return tuple(Cid(data[at : at + CID_BYTES]) for at in range(0, len(data), CID_BYTES))
+
+
+def pack_bits(bits: int) -> int | bytes:
+    """Return a set of bits as SQLite holds it: an integer while it fits, else bytes."""
+    return bits if bits < 1 << 62 else bits.to_bytes((bits.bit_length() + 7) // 8, "big")
+
+
+def unpack_bits(value: int | bytes) -> int:
+    """Return the set of bits of `pack_bits`."""
+    return value if isinstance(value, int) else int.from_bytes(value, "big")

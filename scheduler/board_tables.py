@@ -1,0 +1,378 @@
+"""The board in the home's database: what `crdt.board` derives, kept so that a command's cost does not grow with the log.
+
+A write-back cache over tables: changes gather in memory and go out with `flush`, in the transaction of the blocks they
+come from. All of it can be dropped and rebuilt from the blocks; `verify` compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from crdt.attempts import retry_at
+from crdt.board_store import BoardState, Node, TaskState
+from crdt.fold import Verdict
+from crdt.records import Ignored
+from ledger.cid import Cid
+from ledger.database import Database
+from ledger.events import KEY_BYTES, Event, Policy, TaskKey
+from ledger.keys import ActorKey
+from scheduler.board_codec import (
+    decode_state,
+    decode_task,
+    encode_state,
+    encode_task,
+    join_cids,
+    pack_bits,
+    split_cids,
+    unpack_bits,
+)
+
+IGNORED_MAX: Final = 64
+"""Operations without effect that are kept for each actor and task."""
+_CACHED_MAX: Final = 50_000
+"""Nodes and tasks kept in memory between transactions."""
+
+DDL: Final = (
+    """CREATE TABLE nodes (id INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, height INTEGER NOT NULL, actor BLOB NOT NULL,
+       grant_cid BLOB NOT NULL, links BLOB NOT NULL, revocations NOT NULL, own_revocations NOT NULL, fenced_by NOT NULL,
+       in_log INTEGER NOT NULL, seen NOT NULL)""",
+    "CREATE INDEX nodes_by_actor ON nodes (actor, grant_cid)",
+    "CREATE INDEX nodes_by_height ON nodes (height, cid)",
+    """CREATE TABLE verdicts (task BLOB NOT NULL, cid BLOB NOT NULL, rule TEXT, words TEXT NOT NULL, attempt INTEGER NOT NULL,
+       distance INTEGER NOT NULL, base INTEGER NOT NULL, inputs BLOB NOT NULL, through INTEGER NOT NULL,
+       PRIMARY KEY (task, cid)) WITHOUT ROWID""",
+    """CREATE TABLE tasks (key BLOB PRIMARY KEY, state BLOB NOT NULL, standing TEXT NOT NULL, task_id TEXT, workflow_id TEXT,
+       submitter BLOB, height INTEGER NOT NULL, changed INTEGER NOT NULL, instant INTEGER NOT NULL,
+       first_seen INTEGER NOT NULL, leaf BLOB) WITHOUT ROWID""",
+    "CREATE INDEX tasks_by_standing ON tasks (standing, height)",
+    "CREATE INDEX tasks_by_name ON tasks (task_id)",
+    "CREATE INDEX tasks_by_change ON tasks (changed)",
+    "CREATE INDEX tasks_stale ON tasks (key) WHERE leaf IS NULL",
+    """CREATE TABLE ignored (event BLOB NOT NULL, op_index INTEGER NOT NULL, rule TEXT NOT NULL, words TEXT NOT NULL,
+       actor BLOB NOT NULL, task BLOB, PRIMARY KEY (event, op_index)) WITHOUT ROWID""",
+    "CREATE INDEX ignored_by_actor ON ignored (actor, task)",
+    "CREATE TABLE branches (above BLOB NOT NULL, byte INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (above, byte)) WITHOUT ROWID",
+    "CREATE TABLE board (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL, changes INTEGER NOT NULL)",
+    "CREATE TABLE heartbeats (actor BLOB PRIMARY KEY, heard INTEGER NOT NULL) WITHOUT ROWID",
+)
+TABLES: Final = ("nodes", "verdicts", "tasks", "ignored", "branches", "board")
+"""What a rebuild empties; heartbeats are not derived."""
+
+_NODE_COLUMNS: Final = "cid, height, actor, grant_cid, links, revocations, own_revocations, fenced_by, in_log, seen"
+
+ReadEvent = Callable[[Cid], Event]
+
+
+class SqliteBoardStore:
+    """A BoardStore in the home's database, within the caller's transaction or reading.
+
+    `read_event` reads an accepted event from the block store.
+    """
+
+    def __init__(self, database: Database, read_event: ReadEvent, policy: Policy) -> None:
+        self._database = database
+        self._read_event = read_event
+        self._policy = policy
+        self.changes = 0
+        self.state = BoardState()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._nodes: dict[Cid, Node] = {}
+        self._tasks: dict[TaskKey, TaskState | None] = {}
+        self._forget_unwritten()
+
+    def _forget_unwritten(self) -> None:
+        self._new_nodes: dict[Cid, Node] = {}
+        self._dirty_nodes: dict[Cid, Node] = {}
+        self._dirty_tasks: dict[TaskKey, TaskState] = {}
+        self._new_verdicts: dict[TaskKey, dict[Cid, Verdict]] = {}
+        self._new_ignored: list[tuple[Ignored, ActorKey, TaskKey | None]] = []
+        self._leaves: dict[TaskKey, bytes | None] = {}
+        self._branches: dict[bytes, bytes | None] = {}
+        self._stale: set[TaskKey] = set()
+        self._state_changed = False
+
+    # ---- keeping up with the tables
+
+    def reload(self, *, others_wrote: bool = False) -> None:
+        """Forget what is in memory and read the state anew: after a rollback, or because others wrote meanwhile."""
+        row = self._database.connection.execute("SELECT state, changes FROM board").fetchone()
+        known, tasks = self.changes, self._tasks
+        self.state, self.changes = (decode_state(row[0]), row[1]) if row else (BoardState(), 0)
+        self._forget()
+        if others_wrote and self.changes >= known:
+            # Others' changes are known by number, so tasks they left alone stay cached.
+            for key, _ in self.changed_since(known):
+                tasks.pop(key, None)
+            self._tasks = tasks
+
+    def drop(self) -> None:
+        """Forget what is in memory, after a rollback; `reload` must follow before anything is read."""
+        self._forget()
+
+    def flush(self, now_ms: int) -> None:
+        """Write all changes; the caller's transaction makes them durable. `now_ms` is when this home saw them."""
+        execute = self._database.connection.executemany
+        marks = ", ".join("?" * 10)
+        execute(f"INSERT INTO nodes ({_NODE_COLUMNS}) VALUES ({marks})", map(_node_row, self._new_nodes.values()))  # noqa: S608  # constants
+        execute(
+            "UPDATE nodes SET own_revocations = ?, fenced_by = ?, in_log = ?, seen = ? WHERE cid = ?",
+            (_node_changes(node) for cid, node in self._dirty_nodes.items() if cid not in self._new_nodes),
+        )
+        execute(
+            "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (_verdict_row(k, cid, v) for k, found in self._new_verdicts.items() for cid, v in found.items()),
+        )
+        if self._dirty_tasks or self._new_nodes:
+            self.changes += 1
+        execute(
+            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [self._task_row(task, now_ms) for task in self._dirty_tasks.values()],
+        )
+        self._flush_ignored()
+        self._flush_tree()
+        if self._state_changed or self._dirty_tasks or self._new_nodes:
+            state = encode_state(self.state)
+            self._database.connection.execute("INSERT OR REPLACE INTO board VALUES (0, ?, ?)", (state, self.changes))
+        self._forget_unwritten()  # stale tasks are known by their missing leaf from now on
+        if len(self._nodes) + len(self._tasks) > _CACHED_MAX:
+            self._forget()
+
+    def _flush_ignored(self) -> None:
+        for entry, actor, task in self._new_ignored:
+            count = self._database.connection.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM ignored WHERE actor = ? AND task IS ? LIMIT ?)",
+                (actor, task, IGNORED_MAX),
+            ).fetchone()[0]
+            if count < IGNORED_MAX:
+                row = (entry.event, entry.index, entry.rule, entry.words, actor, task)
+                self._database.connection.execute("INSERT OR REPLACE INTO ignored VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def _flush_tree(self) -> None:
+        self._database.connection.executemany(
+            "UPDATE tasks SET leaf = ? WHERE key = ?",
+            ((leaf or b"", key) for key, leaf in self._leaves.items() if key not in self._stale),
+        )
+        for prefix, digest in self._branches.items():
+            place = (prefix[:-1], prefix[-1])
+            if digest is None:
+                self._database.connection.execute("DELETE FROM branches WHERE above = ? AND byte = ?", place)
+            else:
+                self._database.connection.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?)", (*place, digest))
+
+    def _task_row(self, task: TaskState, now_ms: int) -> tuple[object, ...]:
+        fold = task.fold
+        standing = "void" if not fold.submits else "done" if fold.completions else "over" if fold.cancels else "open"
+        instant = ready_instant(task, self._policy)
+        before = self._database.connection.execute(
+            "SELECT instant, first_seen FROM tasks WHERE key = ?", (fold.key,)
+        ).fetchone()
+        # S2: only a new instant is seen anew, so a raised priority does not cost a task its age.
+        first_seen = before[1] if before and before[0] == instant else now_ms
+        spec = fold.spec
+        height = fold.least_submit.height if fold.submits else 0
+        names = (spec.task_id, spec.workflow_id) if spec else (None, None)
+        fresh = fold.key in self._leaves and fold.key not in self._stale
+        leaf = (self._leaves[fold.key] or b"") if fresh else None
+        return (
+            fold.key, encode_task(task), standing, *names, fold.submitter, height, self.changes, instant, first_seen, leaf,
+        )  # fmt: skip
+
+    # ---- BoardStore
+
+    def event(self, cid: Cid) -> Event:
+        return self._read_event(cid)
+
+    def find_node(self, cid: Cid) -> Node | None:
+        node = self._nodes.get(cid)
+        if node is None:
+            row = self._database.connection.execute(
+                f"SELECT {_NODE_COLUMNS} FROM nodes WHERE cid = ?", (cid,)
+            ).fetchone()  # noqa: S608  # constants
+            if row is None:
+                return None
+            node = self._nodes[cid] = _read_node(row)
+        return node
+
+    def put_node(self, node: Node) -> None:
+        if node.cid not in self._nodes:
+            self._new_nodes[node.cid] = self._nodes[node.cid] = node
+        self._dirty_nodes[node.cid] = node
+
+    def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
+        where, values = ("actor = ?", (actor,)) if grant is None else ("actor = ? AND grant_cid = ?", (actor, grant))
+        rows = self._database.connection.execute(f"SELECT {_NODE_COLUMNS} FROM nodes WHERE {where}", values)  # noqa: S608  # constants
+        known = {node.cid: node for node in map(self._known_node, rows)}
+        for node in self._new_nodes.values():
+            if node.actor == actor and grant in (None, node.grant):
+                known[node.cid] = node
+        return list(known.values())
+
+    def nodes_downwards(self) -> Iterator[Node]:
+        rows = self._database.connection.execute(f"SELECT {_NODE_COLUMNS} FROM nodes ORDER BY height DESC").fetchall()  # noqa: S608  # constants
+        nodes = [*self._new_nodes.values(), *map(self._known_node, rows)]
+        return iter(sorted(nodes, key=lambda node: -node.height))
+
+    def _known_node(self, row: tuple[bytes, ...]) -> Node:
+        return self._nodes.get(Cid(row[0])) or self._nodes.setdefault(Cid(row[0]), _read_node(row))
+
+    def find_task(self, key: TaskKey) -> TaskState | None:
+        if key not in self._tasks:
+            row = self._database.connection.execute("SELECT state FROM tasks WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None  # not cached: another process may submit it
+            self._tasks[key] = decode_task(row[0])
+        return self._tasks[key]
+
+    def put_task(self, task: TaskState) -> None:
+        self._tasks[task.fold.key] = self._dirty_tasks[task.fold.key] = task
+        self._stale.add(task.fold.key)
+
+    def tasks(self) -> Iterator[TaskState]:
+        return self.tasks_standing(None)
+
+    def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None:
+        found = self._new_verdicts.get(key, {}).get(cid)
+        if found is not None:
+            return found
+        row = self._database.connection.execute(
+            "SELECT * FROM verdicts WHERE task = ? AND cid = ?", (key, cid)
+        ).fetchone()
+        return None if row is None else _read_verdict(row)
+
+    def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
+        rows = self._database.connection.execute("SELECT * FROM verdicts WHERE task = ?", (key,))
+        return {Cid(row[1]): _read_verdict(row) for row in rows} | self._new_verdicts.get(key, {})
+
+    def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None:
+        self._new_verdicts.setdefault(key, {})[cid] = verdict
+
+    def add_ignored(self, ignored: Ignored, actor: ActorKey, task: TaskKey | None) -> None:
+        self._new_ignored.append((ignored, actor, task))
+
+    def ignored(self) -> Iterable[Ignored]:
+        rows = self._database.connection.execute("SELECT event, op_index, rule, words FROM ignored").fetchall()
+        return [Ignored(Cid(row[0]), *row[1:]) for row in rows] + [entry for entry, _, _ in self._new_ignored]
+
+    def put_state(self) -> None:
+        self._state_changed = True
+
+    def take_stale(self) -> list[TaskKey]:
+        rows = self._database.connection.execute("SELECT key FROM tasks WHERE leaf IS NULL").fetchall()
+        stale = self._stale | {TaskKey(row[0]) for row in rows if row[0] not in self._leaves}
+        self._stale = set()
+        return sorted(stale)
+
+    def has_stale(self) -> bool:
+        """Return whether some task's leaf is to be hashed anew."""
+        return (
+            self._database.connection.execute("SELECT 1 FROM tasks WHERE leaf IS NULL LIMIT 1").fetchone() is not None
+        )
+
+    def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None:
+        self._leaves[key] = leaf
+
+    def leaves(self, bucket: bytes) -> list[tuple[TaskKey, bytes]]:
+        rows = self._database.connection.execute(
+            "SELECT key, leaf FROM tasks WHERE key BETWEEN ? AND ? AND leaf IS NOT NULL",
+            (bucket, bucket + b"\xff" * (KEY_BYTES - len(bucket))),
+        )
+        found: dict[TaskKey, bytes | None] = {TaskKey(key): leaf or None for key, leaf in rows}
+        found |= {key: leaf for key, leaf in self._leaves.items() if key.startswith(bucket)}
+        return sorted((key, leaf) for key, leaf in found.items() if leaf is not None)
+
+    def put_branch(self, prefix: bytes, digest: bytes | None) -> None:
+        self._branches[prefix] = digest
+
+    def branches(self, prefix: bytes) -> list[tuple[int, bytes]]:
+        rows = self._database.connection.execute("SELECT byte, digest FROM branches WHERE above = ?", (prefix,))
+        found: dict[int, bytes | None] = dict(rows.fetchall())
+        below = len(prefix) + 1
+        found |= {p[-1]: digest for p, digest in self._branches.items() if len(p) == below and p.startswith(prefix)}
+        return sorted((byte, digest) for byte, digest in found.items() if digest is not None)
+
+    # ---- what the home asks beside the board
+
+    def tasks_standing(self, standing: str | None) -> Iterator[TaskState]:
+        """Return the tasks of one standing ("open", "done", "over"), or all, in the order they were submitted."""
+        where, values = ("", ()) if standing is None else ("WHERE standing = ?", (standing,))
+        rows = self._database.connection.execute(
+            f"SELECT key, state FROM tasks {where} ORDER BY height, key", values
+        ).fetchall()  # noqa: S608  # constants
+        for key, state in rows:
+            task = self._tasks.get(key)
+            yield decode_task(state) if task is None else task
+
+    def tasks_named(self, task_id: str) -> list[TaskState]:
+        """Return the tasks with this name, by key."""
+        rows = self._database.connection.execute(
+            "SELECT key FROM tasks WHERE task_id = ? ORDER BY key", (task_id,)
+        ).fetchall()
+        found = (self.find_task(TaskKey(row[0])) for row in rows)
+        return [task for task in found if task is not None]
+
+    def keys_with_prefix(self, prefix: bytes) -> list[TaskKey]:
+        """Return up to two task keys that begin with `prefix`."""
+        bounds = (prefix, prefix + b"\xff" * (KEY_BYTES - len(prefix)))
+        rows = self._database.connection.execute("SELECT key FROM tasks WHERE key BETWEEN ? AND ? LIMIT 2", bounds)
+        return [TaskKey(row[0]) for row in rows]
+
+    def changed_since(self, changes: int) -> list[tuple[TaskKey, int]]:
+        """Return the tasks changed after change number `changes`, with the number of their last change."""
+        rows = self._database.connection.execute(
+            "SELECT key, changed FROM tasks WHERE changed > ? ORDER BY changed", (changes,)
+        )
+        return [(TaskKey(key), changed) for key, changed in rows.fetchall()]
+
+    def first_seen_ms(self, key: TaskKey) -> int:
+        """Return when this home first saw the task ready at its present instant (S2), 0 for an unknown task."""
+        row = self._database.connection.execute("SELECT first_seen FROM tasks WHERE key = ?", (key,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def counts(self) -> dict[str, int]:
+        """Return how many tasks there are of each standing."""
+        return dict(
+            self._database.connection.execute("SELECT standing, count(*) FROM tasks GROUP BY standing").fetchall()
+        )
+
+
+def ready_instant(task: TaskState, policy: Policy) -> int:
+    """Return the time a task's readiness turns on: its completion's once it is done, else when it may next be taken."""
+    fold = task.fold
+    if fold.completions:
+        return min(fold.completions.values()).time
+    if fold.spec is None or not fold.submits:
+        return 0
+    claims = fold.claim_records(policy)
+    ends = [claim.failed_at or (claim.time + 1 if claim.released else claim.until) for claim in claims]
+    waits = retry_at(claims, fold.base, fold.key, fold.spec)
+    return max(fold.least_submit.time, fold.spec.not_before or 0, waits, *ends)
+
+
+def _node_row(node: Node) -> tuple[object, ...]:
+    bits = (pack_bits(node.revocations), pack_bits(node.own_revocations), pack_bits(node.fenced_by))
+    links = join_cids(node.links)
+    return (node.cid, node.height, node.actor, node.grant, links, *bits, node.in_log, pack_bits(node.seen))
+
+
+def _node_changes(node: Node) -> tuple[object, ...]:
+    return pack_bits(node.own_revocations), pack_bits(node.fenced_by), node.in_log, pack_bits(node.seen), node.cid
+
+
+def _read_node(row: tuple[bytes, ...]) -> Node:
+    cid, height, actor, grant, links, revocations, own, fenced_by, in_log, seen = row
+    bits = (unpack_bits(revocations), unpack_bits(own), unpack_bits(fenced_by))
+    return Node(
+        Cid(cid), int(height), ActorKey(actor), Cid(grant), split_cids(links), *bits, bool(in_log), unpack_bits(seen)
+    )
+
+
+def _verdict_row(key: TaskKey, cid: Cid, v: Verdict) -> tuple[object, ...]:
+    return (key, cid, v.rule, v.words, v.attempt, v.distance, v.base, join_cids(v.inputs), v.through)
+
+
+def _read_verdict(row: tuple[object, ...]) -> Verdict:
+    _, _, rule, words, attempt, distance, base, inputs, through = row
+    return Verdict(rule, words, attempt, distance, base, split_cids(inputs), bool(through))  # type: ignore[arg-type]  # columns as the table declares them

@@ -1,0 +1,361 @@
+"""The home: one folder that joins a ledger's store, its board and the keys at hand. Several processes share it.
+
+Implements: section Stores of the design. Every write is one durable transaction: blocks, board rows and heads together,
+so that store and board never part and what was acknowledged survives a crash at any point.
+Leaves out who may act (scheduler.membership) and what to do (scheduler.actions).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from crdt.board import Board
+from crdt.state_root import REDUCER_VERSION
+from ledger.acceptance import unsafe_signed, verify_genesis
+from ledger.cid import Cid
+from ledger.database import Database, StoreMissingError, open_database
+from ledger.events import PARENTS_MAX, Event, Genesis, Policy, Role, VerifiedEvent
+from ledger.intake import Intake, IntakeReport
+from ledger.keyring import KeyRing
+from ledger.keys import ActorKey, SigningKey
+from ledger.operations import Operation
+from ledger.signing import draft_event
+from ledger.store import EventStore
+from ledger.tables import LEDGER_DDL, LEDGER_SCHEMA_VERSION
+from scheduler.board_tables import DDL, TABLES, SqliteBoardStore
+from scheduler.membership import Membership, NotAMemberError
+from scheduler.task_index import TaskIndex
+
+HOME_VARIABLE: Final = "P2P_WORKFLOW_HOME"
+DATABASE_NAME: Final = "ledger.sqlite3"
+OWNER_KEY_NAME: Final = "owner"
+Clock = Callable[[], int]
+
+
+class HomeError(Exception):
+    """The home cannot do what was asked; the message says what is wrong, where, and what to do."""
+
+
+class HomeNotFoundError(HomeError):
+    """There is no ledger in this folder."""
+
+
+class HomeExistsError(HomeError):
+    """There is a ledger in this folder already: one home is one ledger."""
+
+
+class NotAcceptedError(HomeError):
+    """An event made here was not accepted here: a defect, or a clock that was set back. Nothing was written."""
+
+
+def wall_clock_ms() -> int:
+    """Return the time in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def home_folder(explicit: str | Path | None = None) -> Path:
+    """Return the folder of the home: the one given, else P2P_WORKFLOW_HOME, else the platform's data folder."""
+    chosen = explicit or os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "p2p-workflow"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "p2p-workflow"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "p2p-workflow"
+
+
+class Home:
+    """An open home. Reads see what other processes have committed; `writing` is one durable transaction."""
+
+    def __init__(self, folder: Path, database: Database, clock: Clock) -> None:
+        self.folder = folder
+        self.keys = KeyRing(folder / "keys")
+        self.database = database
+        self.now_ms = clock
+        self._seen_version = -1
+        self._beats: dict[ActorKey, int] = {}
+        with database.reading():
+            self.intake = Intake(database, self._on_accept)
+        self.ledger: Cid = self.intake.ledger
+        self.genesis: Genesis = self.intake.genesis
+        self.policy: Policy = self.genesis.policy
+        self.events: EventStore = self.intake.events
+        self._store = SqliteBoardStore(database, self.read_event, self.policy)
+        self._new_board()
+
+    def _new_board(self) -> None:
+        self.board = Board(self.ledger, self.genesis, self._store)
+        self.tasks = TaskIndex(self.board, self._store)
+        self.members = Membership(self)
+
+    # ---- opening
+
+    @classmethod
+    def found(
+        cls,
+        folder: Path,
+        *,
+        name: str = "default",
+        policy: Policy | None = None,
+        owner_key: SigningKey | None = None,
+        owners: Sequence[ActorKey] = (),
+        previous: Sequence[Cid] = (),
+        clock: Clock = wall_clock_ms,
+    ) -> Home:
+        """Found a ledger in `folder` and return its home. The key "owner" is made and kept there, unless `owners` alone
+        name who owns it. Raises HomeExistsError where there is a ledger.
+        """
+        keys = KeyRing(folder / "keys")
+        if (folder / DATABASE_NAME).exists():
+            raise HomeExistsError(f"{folder} holds a ledger already: one home is one ledger")
+        founders = set(owners)
+        if owner_key is not None or not owners:
+            kept = keys.find(OWNER_KEY_NAME)
+            if kept is None:
+                kept = owner_key or SigningKey.generate()
+                keys.add(OWNER_KEY_NAME, kept)
+            founders.add(kept.actor)
+        genesis = Genesis(
+            name, clock(), secrets.token_bytes(16), tuple(sorted(founders)), policy or Policy(), tuple(sorted(previous))
+        )
+        return cls._create(folder, genesis.encode(), clock)
+
+    @classmethod
+    def enter(cls, folder: Path, genesis_block: bytes, *, clock: Clock = wall_clock_ms) -> Home:
+        """Return a home in `folder` for an existing ledger; its events come by import or sync."""
+        verify_genesis(genesis_block)
+        if (folder / DATABASE_NAME).exists():
+            raise HomeExistsError(f"{folder} holds a ledger already: one home is one ledger")
+        return cls._create(folder, genesis_block, clock)
+
+    @classmethod
+    def _create(cls, folder: Path, genesis_block: bytes, clock: Clock) -> Home:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = _open(folder, create=True)
+        with database.transaction():
+            store = EventStore(database)
+            # Two processes may make their first use at once: the one that comes second enters the other's ledger.
+            if store.find_genesis() is None:
+                store.put_genesis(genesis_block)
+        return cls(folder, database, clock)
+
+    @classmethod
+    def open(cls, folder: Path, *, clock: Clock = wall_clock_ms) -> Home:
+        """Return the home in `folder`. Raises HomeNotFoundError where there is no ledger, StoreError as the store does."""
+        try:
+            database = _open(folder, create=False)
+        except StoreMissingError:
+            raise HomeNotFoundError(f"no ledger in {folder}: found one with `p2p-workflow init`") from None
+        home = cls(folder, database, clock)
+        try:
+            home._settle_clock()
+        except BaseException:
+            home.close()
+            raise
+        return home
+
+    @classmethod
+    def open_or_found(cls, folder: Path, *, clock: Clock = wall_clock_ms) -> tuple[Home, bool]:
+        """Return the home in `folder`, and whether this first use has founded a private ledger with one owner."""
+        try:
+            return cls.open(folder, clock=clock), False
+        except HomeNotFoundError:
+            pass
+        try:
+            return cls.found(folder, clock=clock), True
+        except HomeExistsError:
+            return cls.open(folder, clock=clock), False
+
+    def _settle_clock(self) -> None:
+        """Hold what is ahead of a clock that was set back, and fold anew where the board is of other rules."""
+        with self.database.reading():
+            ahead = self.events.later_than(self.now_ms() + self.policy.skew_ms)
+            version = self.events.find_value("reducer")
+        current = str(REDUCER_VERSION).encode()
+        if self.database.read_only or not (ahead or version != current):
+            return
+        with self.database.transaction():
+            if self.intake.recompute_held(self.now_ms()) or version not in (None, current):
+                self._rebuild()
+            self.events.put_value("reducer", current)
+
+    def rebuild(self) -> None:
+        """Fold the board anew from the stored events, as if it had been lost."""
+        with self.database.transaction():
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        for table in TABLES:
+            self.database.connection.execute(f"DELETE FROM {table}")  # noqa: S608  # constants
+        self._store.reload()
+        self._new_board()
+        for event in self.intake.accepted():
+            self.board.apply(event)
+        self._store.flush(self.now_ms())
+        self._seen_version = -1
+
+    def close(self) -> None:
+        """Close the store; keys stay on disk."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- reading
+
+    @contextmanager
+    def reading(self) -> Iterator[Self]:
+        """Read inside this block one state of store and board, with all that others have committed before."""
+        with self.database.reading():
+            self._catch_up()
+            yield self
+
+    def _catch_up(self) -> None:
+        version: int = self.database.connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._seen_version:
+            self._store.reload(others_wrote=self._seen_version != -1)
+            self.board.task_graph.clear()
+            self._seen_version = version
+
+    def read_event(self, cid: Cid) -> Event:
+        """Return an accepted event; KeyError for any other."""
+        block = self.events.find_block(cid)
+        if block is None:
+            raise KeyError(f"{cid} is not accepted here")
+        return unsafe_signed(block).event
+
+    def state_root(self) -> bytes:
+        """Return the hash over the whole board; what it had to hash anew is kept where the home can be written.
+
+        Not to be called within a reading: there, `board.state_root` has it.
+        """
+        with self.reading():
+            stale = self._store.has_stale()
+        if stale and not self.database.read_only:
+            with self.writing():
+                self.board.refresh_tree()
+        with self.reading():
+            return self.board.state_root()
+
+    def heard_of(self) -> dict[ActorKey, int]:
+        """Return when each actor was last heard of, ms since 1970: its latest event, or a heartbeat in this home."""
+        rows = self.database.connection.execute("SELECT actor, heard FROM heartbeats").fetchall()
+        heard = {ActorKey(actor): at for actor, at in rows}
+        for actor, at in self._beats.items():
+            heard[actor] = max(at, heard.get(actor, 0))
+        return heard
+
+    # ---- writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Write inside this block: all of it is durable when the block ends, none of it where anything is raised."""
+        try:
+            with self.database.transaction():
+                self._catch_up()
+                now_ms = self.now_ms()
+                self.intake.release_held(now_ms)
+                yield Writing(self)
+                self._store.flush(now_ms)
+                self._flush_beats()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Forget in memory what a rollback took back on disk."""
+        self._beats.clear()
+        self._new_board()
+        self._seen_version = -1
+        self._store.drop()
+
+    def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
+        """Sign and append one event in a transaction of its own."""
+        with self.writing() as writing:
+            return writing.append(key, operations, role)
+
+    def beat(self, actor: ActorKey, at: int) -> None:
+        """Note that an actor was heard of; never enters the log."""
+        self._beats[actor] = max(at, self._beats.get(actor, 0))
+
+    def _flush_beats(self) -> None:
+        self.database.connection.executemany(
+            "INSERT INTO heartbeats VALUES (?, ?) ON CONFLICT (actor) DO UPDATE SET heard = max(heard, excluded.heard)",
+            self._beats.items(),
+        )
+        self._beats.clear()
+
+    def _on_accept(self, event: VerifiedEvent) -> None:
+        self.board.apply(event)
+        self.beat(event.event.actor, min(event.event.time, self.now_ms()))
+
+
+class Writing:
+    """One transaction of a home."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    @property
+    def time(self) -> int:
+        """The time the next event will have, ms: now, or later where a head is ahead of the local clock (A10)."""
+        home = self.home
+        links = (home.intake.find(cid) for cid in home.board.heads)
+        return max(home.now_ms(), *(link.time for link in links if link is not None))
+
+    def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
+        """Sign an event, accept it and fold it. `role` is what the operations need; None: any standing grant does.
+
+        Raises NotAMemberError where the key has no such grant, ledger.signing.DraftError for what fits no event.
+        """
+        home = self.home
+        grant = home.members.grant_for(key.actor, role)
+        if grant is None:
+            raise NotAMemberError(key.actor, role)
+        heads = home.board.heads
+        if len(heads) > PARENTS_MAX:  # the rest are parents of a later event
+            heads = tuple(sorted(heads, key=lambda cid: -home.board.graph.node(cid).height)[:PARENTS_MAX])
+        block = draft_event(
+            key,
+            ledger=home.ledger,
+            grant=grant,
+            parents=heads,
+            operations=operations,
+            find=home.intake.find,
+            now_ms=home.now_ms(),
+        )
+        cid = Cid.of(block)
+        report = home.intake.offer((block,), home.now_ms())
+        if cid not in report.accepted:
+            raise NotAcceptedError(f"the event {cid} made here was not accepted: {report}")
+        return home.intake.get(cid)
+
+    def offer(self, blocks: Iterable[bytes]) -> IntakeReport:
+        """Take in blocks of others, in any order."""
+        return self.home.intake.offer(blocks, self.home.now_ms())
+
+    def add_blob(self, data: bytes) -> Cid:
+        """Keep a payload of at most 1 MiB beside the events; return the CID to name it by."""
+        cid = Cid.of_raw(data)
+        self.home.intake.blobs.put_many(((cid, data),))
+        return cid
+
+    def heard(self, actor: ActorKey) -> None:
+        """Note a heartbeat of a peer of this home."""
+        self.home.beat(actor, self.home.now_ms())
+
+
+def _open(folder: Path, *, create: bool) -> Database:
+    ddl = (*LEDGER_DDL, *DDL)
+    return open_database(folder / DATABASE_NAME, ddl=ddl, version=LEDGER_SCHEMA_VERSION, create=create)

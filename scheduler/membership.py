@@ -1,0 +1,123 @@
+"""Who a key is in this ledger: its grant, its name, and how a peer of the home becomes a member that works.
+
+Implements: specs/authority.md R5 as the home uses it; the names and first use of the quick start's contract.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from crdt.records import Member
+from ledger.cid import Cid
+from ledger.events import Admission, Role
+from ledger.keys import ActorKey, SigningKey, did_key
+from ledger.operations import Admit, Join
+
+if TYPE_CHECKING:
+    from scheduler.home import Home
+
+PEER_VARIABLE: Final = "P2P_WORKFLOW_PEER"
+KEY_VARIABLE: Final = "P2P_WORKFLOW_KEY"
+
+
+class NotAMemberError(Exception):
+    """The key has no standing grant for what it wants to do; an owner of the ledger must admit it."""
+
+    def __init__(self, actor: ActorKey, role: Role | None) -> None:
+        self.actor = actor
+        self.did = did_key(actor)
+        needed = f" as {role}" if role else ""
+        super().__init__(
+            f"{self.did} is not admitted{needed} to this ledger: an owner can admit it with "
+            f"`p2p-workflow members admit {self.did}`"
+        )
+
+
+class Membership:
+    """Members of a home's ledger, and the home's own keys among them."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def grant_for(self, actor: ActorKey, role: Role | None = None) -> Cid | None:
+        """Return what `actor` can act under in `role` (None: in any): the genesis for owners, else its latest standing
+        admission, else the genesis for a submitter where the ledger is open; None where nothing allows it.
+        """
+        home = self._home
+        if actor in home.genesis.owners:
+            return home.ledger
+        standing = [m for m in self._admissions(actor) if not m.revoked_by and (role is None or role in m.roles)]
+        if standing:
+            graph = home.board.graph
+            return max(standing, key=lambda m: (graph.node(m.grant).height, m.grant)).grant
+        if home.policy.admission is Admission.OPEN and role in (None, Role.SUBMITTER):
+            revoked = home.board.store.state.roster.fences_against(actor, home.ledger)
+            return None if revoked else home.ledger
+        return None
+
+    def _admissions(self, actor: ActorKey) -> list[Member]:
+        return [m for m in self._home.board.roster().members if m.actor == actor and m.grant != self._home.ledger]
+
+    def name_of(self, actor: ActorKey) -> str:
+        """Return the name an actor was last admitted under, with the tail of its key where two have that name; "owner"
+        for the owner whose key is in this home; else its did:key.
+        """
+        names = self.names()
+        return names.get(actor) or did_key(actor)
+
+    def names(self) -> dict[ActorKey, str]:
+        """Return the names of the members that have one."""
+        graph = self._home.board.graph
+        members = [m for m in self._home.board.roster().members if m.name and not m.revoked_by]
+        members.sort(key=lambda m: (graph.node(m.grant).height, m.grant))
+        latest = {m.actor: m.name for m in members if m.name}
+        found = {
+            actor: f"{name}~{did_key(actor)[-6:]}" if list(latest.values()).count(name) > 1 else name
+            for actor, name in latest.items()
+        }
+        for name, actor in self._home.keys.actors().items():
+            if actor in self._home.genesis.owners:
+                found.setdefault(actor, name)
+        return found
+
+    def owner_key(self) -> SigningKey | None:
+        """Return the key of an owner, where one is in this home."""
+        for name, actor in self._home.keys.actors().items():
+            if actor in self._home.genesis.owners:
+                return self._home.keys.load(name)
+        return None
+
+    def default_peer(self) -> str:
+        """Return the name of the peer a command acts as: P2P_WORKFLOW_PEER, else the host's."""
+        return os.environ.get(PEER_VARIABLE) or f"peer-{socket.gethostname() or 'local'}"[:64]
+
+    def find_key(self, name: str) -> SigningKey | None:
+        """Return the key a peer signs with: from the environment where one is given there, else the home's key `name`."""
+        text = os.environ.get(KEY_VARIABLE)
+        return SigningKey.from_text(text) if text else self._home.keys.find(name)
+
+    def peer_key(self, name: str, labels: tuple[str, ...] = ()) -> SigningKey:
+        """Return the key of the peer `name`, admitted and joined: made at first use where the owner's key is at hand.
+
+        Raises NotAMemberError, naming the key to admit, where it is not admitted and no owner's key is in this home.
+        """
+        key = self.find_key(name)
+        if key is None:
+            key = self._home.keys.generate(name)
+        with self._home.reading():
+            ready = self._has_joined(key.actor)
+        if not ready:
+            with self._home.writing() as writing:
+                if self.grant_for(key.actor, Role.WORKER) is None:
+                    owner = self.owner_key()
+                    if owner is None:
+                        raise NotAMemberError(key.actor, Role.WORKER)
+                    writing.append(owner, (Admit(key.actor, (Role.SUBMITTER.value, Role.WORKER.value), name),))
+                if not self._has_joined(key.actor):
+                    writing.append(key, (Join(labels),), Role.WORKER)
+        return key
+
+    def _has_joined(self, actor: ActorKey) -> bool:
+        return actor in self._home.board.active_workers()
