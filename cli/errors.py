@@ -1,0 +1,202 @@
+"""What goes wrong, in one place: the exit codes, and the handler that turns an error into words, JSON and a code.
+
+Errors of the layers below are found by their name, so that this module imports none of them; `tests/cli` compares the
+table with the classes there are. An error says what, where, which rule it broke and what to do; the first two are its
+message. With `--json` stdout carries `{"error": {kind, message, rule, advice, exit_code}}`, and stderr the words.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, TypeVar
+
+import typer
+
+from cli.output import printable
+from cli.settings import Settings
+
+T = TypeVar("T")
+
+
+class ExitCode(IntEnum):
+    """How a program ends; each says what its caller can do. 130 and 141 are what shells say of Ctrl-C and SIGPIPE."""
+
+    OK = 0
+    DEFECT = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    NOT_ALLOWED = 5
+    INVALID = 6
+    STORAGE = 7
+    BUSY = 8
+    UNCONFIRMED = 9
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+MEANINGS: Final[dict[ExitCode, str]] = {
+    ExitCode.OK: "Done. What was acknowledged is on the disk.",
+    ExitCode.DEFECT: "A defect of the program, with a traceback. Please report it.",
+    ExitCode.USAGE: "The command line, or a file of tasks or operations, cannot be read. Nothing was done.",
+    ExitCode.NOT_FOUND: "There is no such home, task, event, key or file; or the name fits several tasks.",
+    ExitCode.REFUSED: "The board does not allow it now: somebody else holds the task, it is over, or a name is taken.",
+    ExitCode.NOT_ALLOWED: "The key may not do this: it is no member, lacks the role, or is not the owner's.",
+    ExitCode.INVALID: "Blocks or a file break a rule, which the message names. What was in order has been kept.",
+    ExitCode.STORAGE: "The disk is full, cannot be written, or the store is damaged. Nothing acknowledged is lost.",
+    ExitCode.BUSY: "Another process held the home for too long. Try again.",
+    ExitCode.UNCONFIRMED: "The command asks before it acts, and nobody said yes. Nothing was done.",
+    ExitCode.INTERRUPTED: "Ctrl-C. What was acknowledged is kept, nothing is half done.",
+    ExitCode.PIPE_CLOSED: "Whoever read the output stopped reading (shells show it as the signal SIGPIPE).",
+}
+
+
+class CliError(Exception):
+    """An error of the command line itself."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, words: str, advice: str = "", *, rule: str | None = None) -> None:
+        super().__init__(words)
+        self.advice = advice
+        self.rule = rule
+
+
+class InputError(CliError):
+    """A value or a file the command was given cannot be read."""
+
+
+class MissingError(CliError):
+    """What the command was to act on is not there."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class InvalidError(CliError):
+    """Blocks, or a whole ledger, break a rule."""
+
+    exit_code = ExitCode.INVALID
+
+
+class ForbiddenError(CliError):
+    """The key at hand may not do this."""
+
+    exit_code = ExitCode.NOT_ALLOWED
+
+
+class UnconfirmedError(CliError):
+    """The command asks before it acts, and was not answered with yes."""
+
+    exit_code = ExitCode.UNCONFIRMED
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error as it is told. `kind` is a stable word for programs."""
+
+    kind: str
+    message: str
+    rule: str | None
+    advice: str
+    code: ExitCode
+
+
+# By qualified name; a class stands for those derived from it.
+CODES: Final[dict[str, ExitCode]] = {
+    "scheduler.tags.TagError": ExitCode.USAGE,
+    "cli.times.TimeTextError": ExitCode.USAGE,
+    "ledger.cid.CidError": ExitCode.USAGE,
+    "ledger.schema.SchemaError": ExitCode.USAGE,
+    "ledger.keys.KeyFormatError": ExitCode.USAGE,
+    "ledger.keyring.KeyNameError": ExitCode.USAGE,
+    "ledger.keyring.KeyNotFoundError": ExitCode.NOT_FOUND,
+    "ledger.keyring.KeyExistsError": ExitCode.REFUSED,
+    "ledger.keyring.KeyPermissionError": ExitCode.NOT_ALLOWED,
+    "ledger.keyring.KeyringError": ExitCode.INVALID,
+    "ledger.acceptance.Refusal": ExitCode.INVALID,
+    "ledger.database.StoreMissingError": ExitCode.NOT_FOUND,
+    "ledger.database.StoreBusyError": ExitCode.BUSY,
+    "ledger.database.StoreError": ExitCode.STORAGE,
+}
+
+ADVICE: Final[dict[str, str]] = {
+    "ledger.keyring.KeyExistsError": "choose another name",
+}
+
+
+def tell(error: Exception) -> Told | None:
+    """Return what to say of an error, or None for one that nobody foresaw: a defect."""
+    if isinstance(error, typer.TyperException):
+        return Told("usage", error.format_message(), None, _usage_advice(error), ExitCode.USAGE)
+    code = _code_of(error)
+    if code is None:
+        return None
+    advice = getattr(error, "advice", "") or _find(error, ADVICE) or ""
+    return Told(_kind(error), str(error), getattr(error, "rule", None), advice, code)
+
+
+def report(error: Exception, settings: Settings) -> ExitCode:
+    """Print an error as the settings ask, and return the code to end with."""
+    told = tell(error)
+    if told is None:
+        traceback.print_exception(error)
+        words = f"{type(error).__name__}: {error}"
+        told = Told("defect", words, None, "this is a defect of the program: please report it", ExitCode.DEFECT)
+    if settings.json:
+        document = {
+            "kind": told.kind,
+            "message": told.message,
+            "rule": told.rule,
+            "advice": told.advice or None,
+            "exit_code": int(told.code),
+        }
+        typer.echo(json.dumps({"error": document | _details(error)}, ensure_ascii=False))
+    first, *others = told.message.splitlines() or [told.kind]
+    rule = f" (rule {told.rule})" if told.rule and told.rule not in told.message else ""
+    typer.echo(printable(f"✗ {first}{rule}"), err=settings.json or not settings.headline_on_stdout)
+    for line in others:
+        typer.echo(printable(line), err=True)
+    if told.advice:
+        typer.echo(printable(f"  what to do: {told.advice}"), err=True)
+    return told.code
+
+
+def _code_of(error: Exception) -> ExitCode | None:
+    if isinstance(error, CliError):
+        return error.exit_code
+    found = _find(error, CODES)
+    if found is None and isinstance(error, OSError) and error.filename is not None:
+        return _code_of_file(error)
+    return found
+
+
+def _code_of_file(error: OSError) -> ExitCode:
+    """Return the code for a file the user named: not there, or of the wrong kind; else it is the disk's fault."""
+    missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    return ExitCode.NOT_FOUND if missing else ExitCode.STORAGE
+
+
+def _find(error: Exception, table: Mapping[str, T]) -> T | None:
+    names = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__)
+    return next((table[name] for name in names if name in table), None)
+
+
+def _kind(error: Exception) -> str:
+    """Return the class name in words: `KeyNotFoundError` is `key_not_found`."""
+    name = type(error).__name__.removesuffix("Error")
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+
+
+def _details(error: Exception) -> dict[str, Any]:
+    """Return what an error tells programs beside its words: its own `details`, a mapping, where it has one."""
+    details = getattr(error, "details", None)
+    return dict(details) if isinstance(details, dict) else {}
+
+
+def _usage_advice(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path} --help" if context is not None else ""

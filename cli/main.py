@@ -1,0 +1,82 @@
+"""The two programs: `p2p-workflow`, and `ipfs-accelerate` with the same commands as its group `p2p-workflow`.
+
+Implements: the command line of the contract. What is here is the way in and the way out: arguments, one handler for
+errors, one line for Ctrl-C. Each command imports what it needs itself, so that `--help` needs nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Final
+
+import typer
+
+from cli import commands_check, commands_keys
+from cli.command import Group
+from cli.conflict import check_for_conflict
+from cli.errors import ExitCode, report
+from cli.settings import Settings
+
+HELP: Final = (
+    "Schedule tasks without a server: every submit, claim and completion is a signed event in a Merkle-DAG, and every "
+    "peer derives the same board from it."
+)
+
+
+def make_app() -> typer.Typer:
+    """Return the commands of `p2p-workflow`."""
+    app = typer.Typer(cls=Group, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
+    for module in (commands_check, commands_keys):
+        module.register(app)
+    return app
+
+
+def make_outer_app() -> typer.Typer:
+    """Return the program `ipfs-accelerate`, in which the scheduler is one group of commands."""
+    outer = typer.Typer(
+        cls=Group,
+        help="Tools of the P2P workflow scheduler.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    outer.add_typer(make_app(), name="p2p-workflow")
+    return outer
+
+
+def p2p_workflow() -> None:
+    """Run the program `p2p-workflow`."""
+    sys.exit(run(make_app(), "p2p-workflow", sys.argv[1:]))
+
+
+def ipfs_accelerate() -> None:
+    """Run the program `ipfs-accelerate`."""
+    sys.exit(run(make_outer_app(), "ipfs-accelerate", sys.argv[1:]))
+
+
+def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:
+    """Run one command line and return the exit code."""
+    settings = Settings()
+    _prepare_streams()
+    try:
+        check_for_conflict()
+        code = typer.main.get_command(app).main(list(args), program, standalone_mode=False, obj=settings)
+    except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 — the one handler: it tells what it knows, and shows the rest as defects
+        settings.json = settings.json or "--json" in args  # the line may have been refused before it was read so far
+        code = report(error, settings)
+    if code == ExitCode.INTERRUPTED:
+        typer.echo("Interrupted: what was acknowledged is kept, nothing is half done.", err=True)
+    return int(code or ExitCode.OK)
+
+
+def _prepare_streams() -> None:
+    """Let a closed pipe end the program, as it does others; and print what the terminal's encoding lacks as `?`."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")

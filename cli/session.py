@@ -1,0 +1,95 @@
+"""One run of a command: its settings, its output, its home and its keys.
+
+Leaves out what a home is (scheduler.home). Everything heavy is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.errors import ForbiddenError, MissingError
+from cli.output import Output
+from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.keyring import KeyRing
+    from ledger.keys import SigningKey
+    from scheduler.home import Home
+
+FIRST_USE = "Made a private ledger with one owner, you, in {folder}; `init --from` would have entered an existing one."
+
+
+class Session:
+    """What a command has at hand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.output = Output(as_json=settings.json)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the home: `--home`, else P2P_WORKFLOW_HOME, else the platform's data folder."""
+        from scheduler.home import home_folder
+
+        return home_folder(self.settings.home)
+
+    @contextmanager
+    def home(self) -> Iterator[Home]:
+        """Open the home. One that cannot be written will do, until something is appended."""
+        from scheduler.home import Home
+
+        with Home.open(self.folder) as home:
+            yield home
+
+    @contextmanager
+    def first_use(self) -> Iterator[Home]:
+        """Open the home; where there is none, make a private ledger and say so once."""
+        from scheduler.home import Home
+
+        home, founded = Home.open_or_found(self.folder)
+        with home:
+            if founded:
+                self.output.note(FIRST_USE.format(folder=home.folder))
+            yield home
+
+    def peer_name(self, home: Home) -> str:
+        """Return the name of the key to act with: `--peer`, else P2P_WORKFLOW_PEER, else the home's own."""
+        return self.settings.peer or home.members.default_peer()
+
+    def find_key(self, home: Home) -> SigningKey | None:
+        """Return the key to act with, where there is one already; makes nothing."""
+        return home.members.find_key(self.peer_name(home))
+
+    def key(self, home: Home) -> SigningKey:
+        """Return the key to act with; made at first use, admitted and joined where the owner's key is at hand."""
+        return home.members.peer_key(self.peer_name(home))
+
+    def owner_key(self, home: Home) -> SigningKey:
+        """Return the key of an owner, for what only owners may do."""
+        key = home.members.owner_key()
+        if key is None:
+            raise ForbiddenError(
+                "only an owner of this ledger may do this, and no owner's key is in this home",
+                "do it in the owner's home, or bring the key here with `keys import`; then sync",
+            )
+        return key
+
+    def ring(self) -> KeyRing:
+        """Return the keys of the home, which need no ledger yet."""
+        from ledger.keyring import KeyRing
+        from scheduler.home import KEYS_FOLDER
+
+        return KeyRing(self.folder / KEYS_FOLDER)
+
+
+def session_of(context: typer.Context) -> Session:
+    """Return the session of one command's run."""
+    settings = context.find_object(Settings)
+    if settings is None:
+        raise MissingError("no settings: commands are run through cli.command")
+    return Session(settings)
