@@ -100,10 +100,10 @@ class SqliteBlocks:
         if raw:
             self._database.connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, NULL)", raw)
 
-    def wanted(self, most: int = 1000) -> tuple[Cid, ...]:
-        """Return up to `most` blobs that accepted events link and that are not here."""
-        rows = self._database.connection.execute("SELECT cid FROM blobs WHERE data IS NULL LIMIT ?", (most,))
-        return tuple(Cid(cid) for (cid,) in rows)
+    def wanted(self, after: Cid | None = None, most: int = 1000) -> tuple[Cid, ...]:
+        """Return up to `most` blobs that accepted events link and that are not here, sorted, those beyond `after`."""
+        sql = "SELECT cid FROM blobs WHERE data IS NULL AND cid > ? ORDER BY cid LIMIT ?"
+        return tuple(Cid(cid) for (cid,) in self._database.connection.execute(sql, (after or b"", most)))
 
     def put_wanted(self, data: bytes) -> bool:
         """Keep a raw block if an accepted event links it; return whether it is kept. Raises BlockError if too large."""

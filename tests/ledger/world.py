@@ -11,7 +11,8 @@ from ledger.cid import Cid
 from ledger.codec import Value
 from ledger.database import Database, open_database
 from ledger.events import Admission, Event, Genesis, Policy, VerifiedEvent
-from ledger.intake import Intake
+from ledger.exchange import Replica
+from ledger.intake import Intake, IntakeReport
 from ledger.keys import SigningKey
 from ledger.signing import sign_event
 from ledger.store import EventStore
@@ -116,3 +117,20 @@ class Home:
         self.handed: list[VerifiedEvent] = []
         with self.database.reading():
             self.intake = Intake(self.database, self.handed.append)
+        self.replica = Replica(self.database, self.intake, self.heads)
+
+    def heads(self) -> tuple[Cid, ...]:
+        """Return the heads of all that was accepted here."""
+        events = [unsafe_signed(block) for _, _, block in self.intake.events.in_order_of_arrival()]
+        linked = {cid for signed in events for cid in signed.event.links()}
+        return tuple(sorted(signed.cid for signed in events if signed.cid not in linked)) or (self.intake.ledger,)
+
+    def offer(self, blocks: Iterable[bytes], now_ms: int = T0 + 1) -> IntakeReport:
+        """Offer `blocks` in one transaction."""
+        with self.database.transaction():
+            return self.intake.offer(blocks, now_ms)
+
+    def accepted(self) -> list[Cid]:
+        """Return the accepted events in order of arrival."""
+        with self.database.reading():
+            return [cid for _, cid, _ in self.intake.events.in_order_of_arrival()]

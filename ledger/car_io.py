@@ -1,0 +1,229 @@
+"""Carrying a log by CAR files: export, import in any order, and sync with a file.
+
+Implements: specs/exchange.md, section Files. An export has the genesis first and then each event after all it links,
+so that a reader with nothing takes it in as it streams by; blobs come last. An import takes any order: it goes over the
+file as often as that brings something new, in batches, so that memory stays bounded. Leaves out: the file format
+(ledger.car).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from ledger.acceptance import Refusal, unsafe_signed, verify_genesis
+from ledger.blobs import BLOB_BYTES_MAX
+from ledger.car import CarFormatError, CarReader, read_car, write_car
+from ledger.cid import CODEC_RAW, Cid
+from ledger.exchange import BATCH_BLOCKS, BLOB_BATCH, Replica, Totals, batches, block_of, past_without, take_in
+
+BATCH_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of blocks that are gathered for one transaction, at most."""
+
+Seen = Callable[[Cid], None]
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What an import found: `taken` as everywhere; blocks that did not hash to their CID; blocks of other kinds.
+
+    `unlinked` blobs are named by no accepted event and were left out. `fault` says where the file broke off, if it did.
+    """
+
+    taken: Totals = field(default_factory=Totals)
+    bad: int = 0
+    foreign: int = 0
+    unlinked: int = 0
+    passes: int = 0
+    fault: str | None = None
+
+
+def export_car(
+    replica: Replica, stream: BinaryIO, *, heads: Iterable[Cid] | None = None, since: Iterable[Cid] = ()
+) -> int:
+    """Write the log of `replica` to `stream` as a CAR and return the number of events in it.
+
+    With `heads` only their causal past (one task: its events); with `since` less the causal past of those. The roots
+    are the heads. Raises KeyError for heads that are not accepted here.
+    """
+    with replica.database.reading():
+        roots = replica.heads() if heads is None else tuple(heads)
+        for root in roots:
+            if root != replica.intake.ledger:
+                block_of(replica, root)
+        cids = past_without(replica, roots, since)
+        write_car(stream, roots, _blocks(replica, cids))
+    return len(cids)
+
+
+def import_car(replica: Replica, stream: BinaryIO, now_ms: int, *, seen: Seen = lambda _: None) -> ImportReport:
+    """Take in the blocks of a CAR in any order, as of `now_ms`, and say what became of them.
+
+    Of a file that is broken off or damaged all whole blocks are taken in, and `fault` says where it ended. `seen` is
+    told each block's CID. Raises CarFormatError where the stream is no CAR at all.
+    """
+    with _seekable(stream) as file:
+        start = file.tell()
+        first = report = _pass(replica, file, now_ms, seen)
+        accepted, blobs, passes = report.taken.accepted, report.taken.blobs, 1
+        # Again while something had no room or came before what links it, and the last pass has changed anything.
+        while (report.taken.evicted or report.unlinked) and (report.taken.accepted or report.taken.blobs):
+            file.seek(start)
+            report = _pass(replica, file, now_ms, lambda _: None)
+            accepted += report.taken.accepted
+            blobs += report.taken.blobs
+            passes += 1
+    report.taken.accepted, report.taken.blobs, report.taken.known = accepted, blobs, first.taken.known
+    report.passes = passes
+    return report
+
+
+def read_genesis(stream: BinaryIO, ledger: Cid | None = None) -> bytes:
+    """Return the first genesis block in a CAR, or that of `ledger`; raise LookupError where there is none."""
+    for cid, block in read_car(stream):
+        if not cid.is_event or (ledger is not None and cid != ledger):
+            continue
+        try:
+            verify_genesis(block)
+        except Refusal:
+            continue
+        return block
+    raise LookupError("the CAR holds no genesis block" + (f" of ledger {ledger}" if ledger else ""))
+
+
+def sync_car(replica: Replica, path: Path, now_ms: int) -> tuple[ImportReport, int]:
+    """Take in what is new in the CAR file `path`, then give it what it lacks of the log; return the number of those.
+
+    The file is replaced as a whole or left as it is: a reader never sees half of it. It keeps all it had but what was
+    refused here. Two who do this at once on a shared folder may undo each other's addition; the next sync mends that.
+    """
+    report = ImportReport()
+    inside: set[Cid] = set()
+    if path.exists():
+        with path.open("rb") as stream:
+            report = import_car(replica, stream, now_ms, seen=inside.add)
+    with replica.database.reading():
+        heads = replica.heads()
+        cids = [cid for cid in past_without(replica, heads, ()) if cid not in inside]
+        if not cids and not report.bad and not report.fault and not report.taken.refused and path.exists():
+            return report, 0
+        with replaced_file(path) as out:
+            write_car(out, heads, _union(replica, path, cids, inside))
+    return report, len(cids)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that takes the place of `path`, durably, when the block ends; if anything is raised, none does."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with new.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# ---- writing
+
+
+def _blocks(replica: Replica, cids: list[Cid], *, genesis: bool = True) -> Iterator[tuple[Cid, bytes]]:
+    """Yield the genesis, the events `cids`, and then the blobs they link and that are here."""
+    if genesis:
+        block = replica.intake.events.find_genesis()
+        assert block is not None  # noqa: S101  # an Intake is of a founded store
+        yield replica.intake.ledger, block
+    blobs: dict[Cid, None] = {}
+    for cid in cids:
+        block = block_of(replica, cid)
+        blobs |= dict.fromkeys(unsafe_signed(block).event.blobs)
+        yield cid, block
+    for some in batches(blobs, BLOB_BATCH):
+        yield from replica.intake.blobs.get_many(some).items()
+
+
+def _union(replica: Replica, path: Path, cids: list[Cid], inside: set[Cid]) -> Iterator[tuple[Cid, bytes]]:
+    """Yield what the file has and what is new. Events that wait here may be just what another reader misses."""
+    yield from _blocks(replica, [], genesis=True)
+    if path.exists():
+        with path.open("rb") as stream:
+            # The import has reported where the file breaks off, if it does; what is whole is kept.
+            for cid, block in _whole_blocks(read_car(stream), ImportReport()):
+                if cid != replica.intake.ledger and replica.intake.refused.find(cid) is None:
+                    yield cid, block
+    yield from ((cid, block) for cid, block in _blocks(replica, cids, genesis=False) if cid not in inside)
+
+
+# ---- reading
+
+
+def _pass(replica: Replica, file: BinaryIO, now_ms: int, seen: Seen) -> ImportReport:
+    """Go over the file once."""
+    report = ImportReport()
+    reader = read_car(file)
+    events: list[bytes] = []
+    blobs: list[bytes] = []
+    size = 0
+
+    def settle() -> None:
+        nonlocal size
+        if events:
+            take_in(replica, events, now_ms, report.taken)
+        if blobs:
+            with replica.database.transaction():
+                kept = len(replica.intake.offer_blobs(blobs))
+            report.taken.blobs += kept
+            report.unlinked += len(blobs) - kept
+        events.clear()
+        blobs.clear()
+        size = 0
+
+    for cid, block in _whole_blocks(reader, report):
+        seen(cid)
+        if cid.is_event:
+            events.append(block)
+        elif cid.codec == CODEC_RAW and len(block) <= BLOB_BYTES_MAX:
+            blobs.append(block)
+        else:
+            report.foreign += 1
+        size += len(block)
+        if len(events) >= BATCH_BLOCKS or size >= BATCH_BYTES:
+            settle()
+    settle()
+    report.bad = reader.bad_count
+    report.foreign += reader.foreign
+    return report
+
+
+def _whole_blocks(reader: CarReader, report: ImportReport) -> Iterator[tuple[Cid, bytes]]:
+    try:
+        yield from reader
+    except CarFormatError as error:  # after the last whole block
+        report.fault = str(error)
+
+
+@contextmanager
+def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield `stream`, or where it cannot go back (a pipe) a copy of it on disk."""
+    if stream.seekable():
+        yield stream
+        return
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(stream, spool)
+        spool.seek(0)
+        yield cast("BinaryIO", spool)
