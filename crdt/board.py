@@ -17,7 +17,7 @@ from crdt.order import order_key
 from crdt.records import Ignored, Roster, Snapshot, TaskRecord
 from crdt.soundness import Context, judge
 from crdt.state_tree import read_root, update_tree
-from crdt.task_graph import TaskGraph, task_of
+from crdt.task_graph import TaskGraph, op_key, task_of
 from ledger.cid import Cid
 from ledger.events import Genesis, TaskKey, VerifiedEvent
 from ledger.keys import ActorKey
@@ -62,8 +62,10 @@ class Board:
             repeated = _repeats(op, seen)
             if isinstance(op, Admit | Revoke | Join | Leave):
                 self._apply_roster(node, event, index, op, repeated, revocations)
+            elif isinstance(op, Unread):
+                self._pass_by(node, index, op, repeated)
             elif repeated:
-                self._ignore(node, index, "M3", "only the first operation on a task has effect", task_of(op))
+                self._ignore(node, index, "M3", "only the first operation on a task has effect", op_key(op))
             else:
                 self._apply_to_task(node, event, index, op)
         for number in revocations:
@@ -102,14 +104,14 @@ class Board:
                 roster.meet(event.cid, event.event, op)
         self._changes.roster = True
 
-    def _apply_to_task(self, node: Node, event: VerifiedEvent, index: int, op: Submit | TaskOperation | Unread) -> None:
-        key = task_of(op)
-        if isinstance(op, Unread) or key is None:
-            if isinstance(op, Unread):
-                if key is not None:
-                    self.store.put_verdict(key, node.cid, Verdict(op.rule, op.words, through=True))
-                self._ignore(node, index, op.rule, op.words, key)
-            return
+    def _pass_by(self, node: Node, index: int, op: Unread, repeated: bool) -> None:
+        """Note an unknown or malformed operation, so that its task's DAG is followed through it."""
+        if op.task is not None and not repeated:
+            self.store.put_verdict(op.task, node.cid, Verdict(op.rule, op.words, through=True))
+        self._ignore(node, index, op.rule, op.words, op.task)
+
+    def _apply_to_task(self, node: Node, event: VerifiedEvent, index: int, op: Submit | TaskOperation) -> None:
+        key = op_key(op)
         task = self.store.find_task(key) or TaskState(TaskFold(key))
         context = Context(
             self.genesis.policy,
@@ -220,7 +222,18 @@ class Board:
     def ignored(self) -> list[Ignored]:
         """Return operations without effect, in the linear order of their events."""
         found = [entry for entry in self.store.ignored() if self.graph.counts(entry.event)]
+        found += self._on_void_tasks()
         return sorted(found, key=lambda e: (*order_key(self.graph.node(e.event).height, e.event), e.index))
+
+    def _on_void_tasks(self) -> list[Ignored]:
+        """Return what was sound when it was said, on tasks all of whose submits a revocation has voided since (F0a)."""
+        found: list[Ignored] = []
+        for key in self.store.void_tasks():
+            for cid, verdict in self.store.verdicts(key).items():
+                if verdict.rule is None and self.graph.counts(cid):
+                    keys = [task_of(op) for op in read_operations(self.store.event(cid))]
+                    found.append(Ignored(cid, keys.index(key), "F0a", "no submit of this task counts any more"))
+        return found
 
     def refresh_tree(self) -> None:
         """Bring the hash tree up to date with the tasks that changed."""

@@ -87,6 +87,9 @@ class BoardStore(Protocol):
     def find_task(self, key: TaskKey) -> TaskState | None: ...
     def put_task(self, task: TaskState) -> None: ...
     def tasks(self) -> Iterable[TaskState]: ...
+    def void_tasks(self) -> list[TaskKey]:
+        """Return the tasks none of whose submits counts."""
+
     def take_stale(self) -> list[TaskKey]:
         """Return the tasks put since their leaf was last put, and forget that they are stale."""
 
@@ -158,6 +161,9 @@ class MemoryBoardStore:
 
     def tasks(self) -> Iterable[TaskState]:
         return self._tasks.values()
+
+    def void_tasks(self) -> list[TaskKey]:
+        return [key for key, task in self._tasks.items() if not task.fold.submits]
 
     def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None:
         return self._verdicts.get(key, {}).get(cid)

@@ -14,7 +14,7 @@ from crdt.fold import TaskFold, Verdict
 from ledger.cid import Cid
 from ledger.events import Event, TaskKey
 from ledger.operation_codec import read_operations
-from ledger.operations import Operation, Submit, TaskOperation, Unread
+from ledger.operations import Admit, Join, Leave, Operation, Revoke, Submit, TaskOperation, Unread
 
 _EVENTS_MAX: Final = 4096
 _CHAINS_MAX: Final = 256
@@ -127,17 +127,22 @@ def first_by_task(ops: tuple[Operation | Unread, ...]) -> dict[TaskKey, TaskEntr
     found: dict[TaskKey, TaskEntry] = {}
     for op in ops:
         key = task_of(op)
-        if key is not None:
-            found.setdefault(key, op)  # type: ignore[arg-type]  # what has a task is a TaskEntry
+        if key is not None and not isinstance(op, Admit | Revoke | Join | Leave):
+            found.setdefault(key, op)
     return found
+
+
+def op_key(op: Submit | TaskOperation) -> TaskKey:
+    """Return the task of an operation on one."""
+    return op.key if isinstance(op, Submit) else op.task
 
 
 def task_of(op: Operation | Unread) -> TaskKey | None:
     """Return the task an operation is about, None where it is about none or its task cannot be read."""
     match op:
-        case Submit():
-            return op.key
+        case Admit() | Revoke() | Join() | Leave():
+            return None
         case Unread():
             return op.task
         case _:
-            return getattr(op, "task", None)
+            return op_key(op)

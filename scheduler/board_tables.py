@@ -233,6 +233,11 @@ class SqliteBoardStore:
     def tasks(self) -> Iterator[TaskState]:
         return self.tasks_standing(None)
 
+    def void_tasks(self) -> list[TaskKey]:
+        rows = self._database.connection.execute("SELECT key FROM tasks WHERE standing = 'void'").fetchall()
+        written = {TaskKey(row[0]) for row in rows} - self._dirty_tasks.keys()
+        return sorted(written | {key for key, task in self._dirty_tasks.items() if not task.fold.submits})
+
     def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None:
         found = self._new_verdicts.get(key, {}).get(cid)
         if found is not None:
