@@ -90,7 +90,7 @@ def _judge_claim(op: Claim, event: Event, past: TaskFold, context: Context) -> V
     if op.lease_ms > policy.lease_ms_max:
         return Verdict("F1f", f"a lease of {op.lease_ms} ms, at most {policy.lease_ms_max}")
     return Verdict(
-        attempt=1 + past.highest_attempt, distance=distance(event.actor, past.anchor), inputs=tuple(sorted(op.inputs))
+        attempt=1 + past.highest_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs
     )
 
 

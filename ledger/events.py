@@ -196,7 +196,7 @@ class Event:
             cites=schema.links(fields, "cites", CITES_MAX),
             blobs=schema.any_links(fields, "blobs", BLOBS_MAX),
             height=schema.integer(fields, "height", 1, schema.TIME_MAX),
-            time=schema.integer(fields, "time", 0, schema.TIME_MAX),
+            time=schema.integer(fields, "time", 1, schema.TIME_MAX),
             ops=_operations(fields),
             sig=schema.octets(fields, "sig", SIGNATURE_BYTES),
         )

@@ -72,6 +72,6 @@ def _priority(ops: Ops, least: Submit) -> int:
 
 
 def _heads(ops: Ops) -> tuple[Cid, ...]:
-    """Return the operations that none of the others lists in its `follows`."""
-    followed = {cid for sound in ops if not isinstance(sound.op, Submit) for cid in sound.op.follows}
+    """S7: return the operations that none of the others has in its P, be it through what cannot be read here."""
+    followed = {other.cid for sound in ops for other in sound.own_past}
     return tuple(sorted(sound.cid for sound in ops if sound.cid not in followed))
