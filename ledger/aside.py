@@ -1,6 +1,6 @@
 """What is set aside: events ahead of the clock, and a ring of what was refused.
 
-Implements: specs/acceptance.md, sections Held and Refused. Every method takes part in the caller's transaction.
+Implements: specs/acceptance.md, verdicts held and refused. Every method takes part in the caller's transaction.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Carrying a log by CAR files: export, import in any order, and sync with a file.
 
-Implements: specs/exchange.md, section Files. An export has the genesis first and then each event after all it links,
+Implements: specs/car.md, rules X1 to X5 and X8. An export has the genesis first and then each event after all it links,
 so that a reader with nothing takes it in as it streams by; blobs come last. An import takes any order: it goes over the
 file as often as that brings something new, in batches, so that memory stays bounded. Leaves out: the file format
 (ledger.car).
@@ -50,16 +50,17 @@ def export_car(
 ) -> int:
     """Write the log of `replica` to `stream` as a CAR and return the number of events in it.
 
-    With `heads` only their causal past (one task: its events); with `since` less the causal past of those. The roots
-    are the heads. Raises KeyError for heads that are not accepted here.
+    With `heads` only their causal past (one task: its events); with `since` less the causal past of those, and less the
+    genesis if one of them is an event known here. The roots are the heads. Raises KeyError for unknown heads.
     """
     with replica.database.reading():
         roots = replica.heads() if heads is None else tuple(heads)
         for root in roots:
             if root != replica.intake.ledger:
                 block_of(replica, root)
-        cids = past_without(replica, roots, since)
-        write_car(stream, roots, _blocks(replica, cids))
+        known = [cid for cid in since if replica.intake.events.find_link(cid) is not None]
+        cids = past_without(replica, roots, known)
+        write_car(stream, sorted(roots), _blocks(replica, cids, genesis=not known))
     return len(cids)
 
 
@@ -111,12 +112,12 @@ def sync_car(replica: Replica, path: Path, now_ms: int) -> tuple[ImportReport, i
             report = import_car(replica, stream, now_ms, seen=inside.add)
     with replica.database.reading():
         heads = replica.heads()
-        cids = [cid for cid in past_without(replica, heads, ()) if cid not in inside]
-        if not cids and not report.bad and not report.fault and not report.taken.refused and path.exists():
-            return report, 0
-        with replaced_file(path) as out:
-            write_car(out, heads, _union(replica, path, cids, inside))
-    return report, len(cids)
+        log = past_without(replica, heads, ())
+        new = sum(cid not in inside for cid in log)
+        if new or report.bad or report.fault or report.taken.refused or not path.exists():
+            with replaced_file(path) as out:
+                write_car(out, sorted(heads), _union(replica, path, log))
+    return report, new
 
 
 @contextmanager
@@ -153,20 +154,23 @@ def _blocks(replica: Replica, cids: list[Cid], *, genesis: bool = True) -> Itera
         block = block_of(replica, cid)
         blobs |= dict.fromkeys(unsafe_signed(block).event.blobs)
         yield cid, block
-    for some in batches(blobs, BLOB_BATCH):
-        yield from replica.intake.blobs.get_many(some).items()
+    for some in batches(sorted(blobs), BLOB_BATCH):
+        yield from sorted(replica.intake.blobs.get_many(some).items())
 
 
-def _union(replica: Replica, path: Path, cids: list[Cid], inside: set[Cid]) -> Iterator[tuple[Cid, bytes]]:
-    """Yield what the file has and what is new. Events that wait here may be just what another reader misses."""
-    yield from _blocks(replica, [], genesis=True)
+def _union(replica: Replica, path: Path, log: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
+    """Yield the log, and what else the file has and may be just what another reader waits for."""
+    written: set[Cid] = set()
+    for cid, block in _blocks(replica, log):
+        written.add(cid)
+        yield cid, block
     if path.exists():
         with path.open("rb") as stream:
             # The import has reported where the file breaks off, if it does; what is whole is kept.
             for cid, block in _whole_blocks(read_car(stream), ImportReport()):
-                if cid != replica.intake.ledger and replica.intake.refused.find(cid) is None:
+                if cid not in written and replica.intake.refused.find(cid) is None:
+                    written.add(cid)
                     yield cid, block
-    yield from ((cid, block) for cid, block in _blocks(replica, cids, genesis=False) if cid not in inside)
 
 
 # ---- reading

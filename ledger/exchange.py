@@ -1,6 +1,6 @@
 """Exchanging what two replicas of a ledger lack: heads go one way, missing blocks come back.
 
-Implements: specs/exchange.md. One round is three messages and then blocks:
+Implements: specs/car.md, rules X6 to X8, with samples where heads are unknown. A round is three messages, then blocks:
 
     Frontier  "these are my heads, and some of what lies behind them"      from the one who wants
     Listing   "then you lack these"                                        from the one who has

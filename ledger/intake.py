@@ -1,6 +1,6 @@
 """Taking blocks in: acceptance, waiting room, held and refused events over one store, in the caller's transaction.
 
-Implements: specs/acceptance.md, what happens to a block after its verdict. Blocks may come in any order and more than
+Implements: specs/acceptance.md, section Verdicts. Blocks may come in any order and more than
 once. What is accepted is handed on in causal order, in the same transaction, so that store and board never part.
 Leaves out: the rules themselves (ledger.acceptance) and where blocks come from (ledger.exchange).
 """

@@ -11,7 +11,7 @@ from typing import Final
 from ledger import schema
 from ledger.cid import Cid, CidError
 from ledger.codec import Value
-from ledger.events import BLOBS_MAX, CITES_MAX, KEY_BYTES, Event, TaskKey, task_key
+from ledger.events import CITES_MAX, KEY_BYTES, Event, TaskKey, task_key
 from ledger.keys import ActorKey
 from ledger.operations import (
     ATTEMPTS_MAX,
@@ -78,10 +78,10 @@ def write_spec(spec: Spec) -> dict[str, Value]:
         name=spec.name,
         tags=list(spec.tags),
         requires=list(spec.requires),
-        payload=spec.payload and _write_payload(spec.payload),
+        payload=None if spec.payload is None else _write_payload(spec.payload),
         needs=list(spec.needs),
         max_attempts=spec.max_attempts,
-        backoff=spec.backoff and {"base_ms": spec.backoff.base_ms, "max_ms": spec.backoff.max_ms},
+        backoff=None if spec.backoff is None else {"base_ms": spec.backoff.base_ms, "max_ms": spec.backoff.max_ms},
         timeout_ms=spec.timeout_ms,
         not_before=spec.not_before,
         expires_at=spec.expires_at,
@@ -101,7 +101,7 @@ def write_operation(op: Operation, cites: Mapping[Cid, int], blobs: Mapping[Cid,
             fields |= {"actor": op.actor, "roles": list(op.roles), "name": op.name, "labels": list(op.labels) or None}
         case Revoke():
             grant = None if op.grant is None else cites[op.grant]
-            keep = [cites[cid] for cid in op.keep]
+            keep: list[Value] = [cites[cid] for cid in op.keep]
             return _without_none(**fields, actor=op.actor, keep=keep, reason=op.reason) | {"grant": grant}
         case Join():
             fields |= {"labels": list(op.labels), "slots": op.slots}
@@ -181,7 +181,7 @@ def _cited(fields: Fields, name: str, event: Event) -> tuple[Cid, ...]:
     return tuple(dict.fromkeys(_index({name: index}, name, event.cites) for index in indices))
 
 
-def _admit(fields: Fields, event: Event) -> Admit:
+def _admit(fields: Fields, _: Event) -> Admit:
     return Admit(
         actor=ActorKey(schema.octets(fields, "actor", KEY_BYTES)),
         roles=schema.text_set(fields, "roles", LABELS_MAX, LABEL_BYTES_MAX, 1),
@@ -201,7 +201,7 @@ def _revoke(fields: Fields, event: Event) -> Revoke:
     )
 
 
-def _join(fields: Fields, event: Event) -> Join:
+def _join(fields: Fields, _: Event) -> Join:
     return Join(
         labels=schema.text_set(fields, "labels", LABELS_MAX, LABEL_BYTES_MAX),
         slots=optional(fields, "slots", lambda: schema.integer(fields, "slots", 1, SLOTS_MAX)),
@@ -276,7 +276,7 @@ _READERS: Final[Mapping[str, Callable[[Fields, Event], Operation]]] = {
     "admit": _admit,
     "revoke": _revoke,
     "join": _join,
-    "leave": lambda fields, event: Leave(),
+    "leave": lambda _fields, _event: Leave(),
     "submit": _submit,
     "claim": _claim,
     "renew": _renew,
@@ -305,7 +305,8 @@ def _report(fields: Fields) -> Report | None:
         exit_code=optional(report, "exit_code", lambda: schema.integer(report, "exit_code", -(2**31), 2**31 - 1)),
         duration_ms=optional(report, "duration_ms", lambda: schema.integer(report, "duration_ms", 0, TIME_MAX)),
         sandbox=optional(report, "sandbox", lambda: schema.text(report, "sandbox", LABEL_BYTES_MAX)),
-        limits=optional(report, "limits", lambda: schema.text_set(report, "limits", _LIMITS_MAX, LABEL_BYTES_MAX)) or (),
+        limits=optional(report, "limits", lambda: schema.text_set(report, "limits", _LIMITS_MAX, LABEL_BYTES_MAX))
+        or (),
     )
 
 

@@ -72,6 +72,8 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
+    """Admit `actor` with roles, a name to show and labels it may work under (an owner says so)."""
+
     actor: ActorKey
     roles: tuple[str, ...]
     name: str | None = None
@@ -80,7 +82,7 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """`grant` None is the genesis: what a stranger did in an open ledger."""
+    """Fence off what `actor` did under `grant`, but `keep` and its past. None is the genesis: in an open ledger."""
 
     grant: Cid | None
     actor: ActorKey
@@ -90,18 +92,20 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Join:
+    """Say that one works from now on, with these labels and so many tasks at once."""
+
     labels: tuple[str, ...] = ()
     slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    pass
+    """Say that one works no longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """`key` is derived from ledger, submitter and the spec's bytes, unknown fields included."""
+    """Ask for a task. `key` is derived from ledger, submitter and the spec's bytes, unknown fields included."""
 
     key: TaskKey
     spec: Spec
@@ -112,6 +116,8 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
+    """Take a task for `lease_ms`; `inputs` are events that complete what the task needs."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     lease_ms: int
@@ -120,6 +126,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
+    """Keep a claim for another `lease_ms` from this event on."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     claim: Cid
@@ -130,6 +138,8 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Release:
+    """Give a claim back, without a failure."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     claim: Cid
@@ -138,6 +148,8 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
+    """Say that the attempt under a claim failed, and how."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     claim: Cid
@@ -149,6 +161,8 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
+    """Say that the task is done under a claim, with its output."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     claim: Cid
@@ -159,6 +173,8 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
+    """Say that the task is wanted no longer."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     reason: str | None = None
@@ -166,6 +182,8 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Prioritize:
+    """Give the task another priority, 1 to 10."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
     priority: int
@@ -173,14 +191,18 @@ class Prioritize:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
+    """Let a dead task be attempted again."""
+
     task: TaskKey
     follows: tuple[Cid, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """An operation that means nothing here (rule M1 or M2). Where its task can be read, its task's DAG is still
-    followed through it."""
+    """An operation that means nothing here (rule M1 or M2).
+
+    Where its task can be read, that task's DAG is still followed through it.
+    """
 
     rule: str
     words: str

@@ -1,11 +1,12 @@
 """Readers for the fields of a decoded map: each returns a typed value or raises SchemaError with the field's path.
 
-Implements: the field types used by specs/events.md (envelope, rule A3; operations, rule M2). Leaves out what a field means.
+Implements: the field types of specs/events.md (envelope, rule A3; operations, rule M2). Leaves out what a field means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from ledger.cid import Cid
@@ -85,7 +86,7 @@ def text_set(fields: Fields, name: str, most: int, bytes_max: int, least: int = 
     """Return the texts of `name`, which must be unique and sorted by their UTF-8 bytes."""
     texts = tuple(_text(value, name, bytes_max, 1) for value in items(fields, name, most, least))
     # Code points sort as their UTF-8 bytes do, so plain comparison is comparison of bytes.
-    if any(a >= b for a, b in zip(texts, texts[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(texts)):
         raise SchemaError(f"{name}: sorted and unique texts are wanted")
     return texts
 
@@ -93,7 +94,7 @@ def text_set(fields: Fields, name: str, most: int, bytes_max: int, least: int = 
 def octets_set(fields: Fields, name: str, most: int, length: int, least: int = 0) -> tuple[bytes, ...]:
     """Return the byte strings of `name`, each of `length` bytes, which must be unique and sorted."""
     values = tuple(octets({name: value}, name, length) for value in items(fields, name, most, least))
-    if any(a >= b for a, b in zip(values, values[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(values)):
         raise SchemaError(f"{name}: sorted and unique byte strings are wanted")
     return values
 

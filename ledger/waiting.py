@@ -1,6 +1,6 @@
 """The waiting room: signed events some of whose links are not accepted here yet (rule A7).
 
-Implements: specs/acceptance.md, section Waiting. What waits can be sent again, so the room is bounded and evicts: an
+Implements: specs/acceptance.md, verdict waiting. What waits can be sent again, so the room is bounded and evicts: an
 actor with no accepted event has a quarter of it at most, and strangers go before others, the oldest first. Every method
 takes part in the caller's transaction; `begin` comes first in each. Leaves out: why an event waits (ledger.acceptance).
 """
