@@ -548,6 +548,44 @@ def needs() -> Scene:
     )
 
 
+def scheduling() -> Scene:
+    """Open tasks for the cases of specs/vectors/scheduling.json."""
+    w = World("scheduling")
+    w.admit("grant-alice", "alice", at=1, roles=("submitter",))
+    w.admit("grant-workers", "w1", "w2", "w3", at=2)
+    for at, (who, labels) in enumerate((("w1", ["linux"]), ("w2", ["gpu", "linux"]), ("w3", ["linux"]))):
+        w.say(f"join-{who}", who, f"{who} joins", {"op": "join", "labels": labels}, at=10 + at)
+    plain = w.key("alice", spec_of("plain"))
+    w.task_names[plain] = "plain"
+    w.say("plain", "alice", "back-dates created_at by a day", submit_op(spec_of("plain"), 5, START_MS - 86_400_000), at=10_000)
+    w.submit("gpu", "alice", spec_of("gpu", requires=["gpu", "linux"]), at=11_000, priority=9)
+    w.submit("later", "alice", spec_of("later", not_before=START_MS + 50_000), at=12_000, priority=1)
+    need = w.submit("need", "alice", spec_of("need"), at=13_000)
+    c = w.say("need-claim", "w3", "w3 takes it", claim_op(need, w.cids("need")), at=14_000)
+    w.say("need-complete", "w3", "and is done", on_task("complete", need, [c], claim=c), at=20_000)
+    w.submit("rests-on-need", "alice", spec_of("rests-on-need", needs=[need]), at=20_001, priority=6)
+    for at, name, op, fields in (
+        (30_000, "failed", "fail", {"class": "exit", "error": ""}),
+        (31_500, "released", "release", {}),
+    ):
+        key = w.submit(name, "alice", spec_of(name), at=at - 1_000)
+        c = w.say(f"{name}-claim", "w2", f"takes {name}", claim_op(key, w.cids(name)), at=at - 500)
+        w.say(f"{name}-end", "w2", op, on_task(op, key, [c], claim=c, **fields), at=at)
+    for at, name, lease_ms in ((32_000, "ran-out", 1_000), (33_000, "held", MINUTE_MS)):
+        key = w.submit(name, "alice", spec_of(name), at=at - 1)
+        w.say(f"{name}-claim", "w3", f"takes {name}", claim_op(key, w.cids(name), lease_ms=lease_ms), at=at)
+    w.say("raise", "alice", "to 8", on_task("prioritize", plain, w.cids("plain"), priority=8), at=34_000)
+    ready = ("plain", "gpu", "later", "rests-on-need", "failed", "released", "ran-out")
+    return Scene(
+        "scheduling",
+        "Open tasks of several kinds: the board behind scheduling.json.",
+        ("S2", "D6", "R5"),
+        w,
+        {60_000: dict.fromkeys(ready, "ready") | {"need": "done", "held": ("held", "held-claim")}},
+        {"need": "need-complete"},
+    )
+
+
 SCENES: Final[tuple[Callable[[], Scene], ...]] = (
     life,
     operations,
@@ -560,4 +598,5 @@ SCENES: Final[tuple[Callable[[], Scene], ...]] = (
     fences,
     openly,
     needs,
+    scheduling,
 )
