@@ -53,7 +53,7 @@ def export_car(
     With `heads` only their causal past (one task: its events); with `since` less the causal past of those, and less the
     genesis if one of them is an event known here. The roots are the heads. Raises KeyError for unknown heads.
     """
-    with replica.database.reading():
+    with replica.reading():
         roots = replica.heads() if heads is None else tuple(heads)
         for root in roots:
             if root != replica.intake.ledger:
@@ -110,7 +110,7 @@ def sync_car(replica: Replica, path: Path, now_ms: int) -> tuple[ImportReport, i
     if path.exists():
         with path.open("rb") as stream:
             report = import_car(replica, stream, now_ms, seen=inside.add)
-    with replica.database.reading():
+    with replica.reading():
         heads = replica.heads()
         log = past_without(replica, heads, ())
         new = sum(cid not in inside for cid in log)
@@ -189,7 +189,7 @@ def _pass(replica: Replica, file: BinaryIO, now_ms: int, seen: Seen) -> ImportRe
         if events:
             take_in(replica, events, now_ms, report.taken)
         if blobs:
-            with replica.database.transaction():
+            with replica.writing():
                 kept = len(replica.intake.offer_blobs(blobs))
             report.taken.blobs += kept
             report.unlinked += len(blobs) - kept

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
 from ledger.acceptance import unsafe_signed
 from ledger.aside import Refused
 from ledger.cid import Cid
-from ledger.database import Database
 from ledger.intake import Intake, IntakeReport
 
 BATCH_BLOCKS: Final = 1_000
@@ -43,12 +43,14 @@ class ExchangeError(Exception):
 class Replica:
     """One side of an exchange.
 
-    `heads` tells the heads of the log, (ledger,) where it is empty; it is called within a reading of `database`.
+    `heads` tells the heads of the log, (ledger,) where it is empty, and is called within `reading`. `reading` and
+    `writing` open one state to read and one durable transaction: those of the store, or of what keeps a board beside it.
     """
 
-    database: Database
     intake: Intake
     heads: Callable[[], tuple[Cid, ...]]
+    reading: Callable[[], AbstractContextManager[object]]
+    writing: Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +116,14 @@ class SyncReport:
 
 def frontier_of(replica: Replica) -> Frontier:
     """Return what `replica` says of itself to get what it lacks."""
-    with replica.database.reading() as connection:
+    with replica.reading():
         heads = replica.heads()
         known = [link for link in map(replica.intake.find, heads) if link is not None]
         top = max((link.height for link in known), default=0)
         samples: list[Cid] = []
         step = 1
         while step < top:
-            sql = "SELECT cid FROM blocks WHERE height = ? ORDER BY cid LIMIT ?"
-            samples += (Cid(cid) for (cid,) in connection.execute(sql, (top - step, SAMPLES_PER_HEIGHT)))
+            samples += replica.intake.events.at_height(top - step, SAMPLES_PER_HEIGHT)
             step *= 2
     return Frontier(replica.intake.ledger, heads, tuple(samples))
 
@@ -131,7 +132,7 @@ def listing_for(replica: Replica, frontier: Frontier) -> Listing:
     """Return what the sender of `frontier` lacks of this replica's log; raise ExchangeError for another ledger."""
     if frontier.ledger != replica.intake.ledger:
         raise ExchangeError(f"this is ledger {replica.intake.ledger}, the other has {frontier.ledger}")
-    with replica.database.reading():
+    with replica.reading():
         exact = all(_is_here(replica, cid) for cid in frontier.heads)
         known = frontier.heads if exact else (*frontier.heads, *frontier.samples)
         return Listing(tuple(past_without(replica, replica.heads(), known)), exact)
@@ -140,7 +141,7 @@ def listing_for(replica: Replica, frontier: Frontier) -> Listing:
 def want_of(replica: Replica, listing: Listing) -> Want:
     """Return what of `listing` is to be sent: what is not here in any form."""
     intake = replica.intake
-    with replica.database.reading():
+    with replica.reading():
         wanted = (cid for cid in listing.cids if intake.find(cid) is None)
         return Want(tuple(cid for cid in wanted if not intake.waiting.has(cid) and not intake.held.has(cid)))
 
@@ -203,8 +204,9 @@ def sync_stores(a: Replica, b: Replica, now_ms: int) -> SyncReport:
     What is taken in is durable in batches: broken off, it goes on where it was. Raises ExchangeError for two ledgers
     or one store.
     """
-    if a.database.path.samefile(b.database.path):
-        raise ExchangeError(f"{a.database.path} is both sides: name another store")
+    path = a.intake.database.path
+    if path.samefile(b.intake.database.path):
+        raise ExchangeError(f"{path} is both sides: name another store")
     sent_to_b, in_b = pull(b, a, now_ms)
     sent_to_a, in_a = pull(a, b, now_ms)
     return SyncReport(sent_to_a=sent_to_a, sent_to_b=sent_to_b, a=in_a, b=in_b)
@@ -214,7 +216,7 @@ def pull(into: Replica, source: Replica, now_ms: int) -> tuple[int, Totals]:
     """Bring to `into` what it lacks of the log of `source`, then the blobs it wants; return the number sent, totals."""
     frontier = frontier_of(into)
     totals = Totals()
-    with source.database.reading():  # one state of the source, whatever is appended to it meanwhile
+    with source.reading():  # one state of the source, whatever is appended to it meanwhile
         want = want_of(into, listing_for(source, frontier))
         for some in batches(want.cids, BATCH_BLOCKS):
             take_in(into, [block_of(source, cid) for cid in some], now_ms, totals)
@@ -224,7 +226,7 @@ def pull(into: Replica, source: Replica, now_ms: int) -> tuple[int, Totals]:
 
 def take_in(into: Replica, blocks: Sequence[bytes], now_ms: int, totals: Totals) -> None:
     """Offer event `blocks` to `into` in one transaction of its own, and add up what became of them."""
-    with into.database.transaction():
+    with into.writing():
         report = into.intake.offer(blocks, now_ms)
     totals.add(report)
 
@@ -244,14 +246,14 @@ def batches(items: Iterable[Cid], most: int) -> Iterator[list[Cid]]:
 def _pull_blobs(into: Replica, source: Replica, totals: Totals) -> None:
     after: Cid | None = None
     while True:
-        with into.database.reading():
+        with into.reading():
             wanted = into.intake.blobs.wanted(after, BLOB_BATCH)
         if not wanted:
             return
         after = wanted[-1]
         found = source.intake.blobs.get_many(wanted)
         if found:
-            with into.database.transaction():
+            with into.writing():
                 totals.blobs += len(into.intake.offer_blobs(found.values()))
 
 

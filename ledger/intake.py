@@ -67,7 +67,7 @@ class Intake:
     """
 
     def __init__(self, database: Database, on_accept: OnAccept) -> None:
-        self._database = database
+        self.database = database
         self._on_accept = on_accept
         self.events = EventStore(database)
         self.blobs = SqliteBlocks(database)
@@ -148,8 +148,8 @@ class Intake:
 
     def _begin(self) -> None:
         """Forget what was read in an earlier transaction: others have written since, and a rollback undoes ours."""
-        if self._turn != self._database.turn:
-            self._turn = self._database.turn
+        if self._turn != self.database.turn:
+            self._turn = self.database.turn
             self._links.clear()
             self._trusted.clear()
             self.waiting.begin()

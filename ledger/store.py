@@ -89,6 +89,11 @@ class EventStore:
         for id_, cid, block in rows:
             yield id_, Cid(cid), block
 
+    def at_height(self, height: int, most: int) -> list[Cid]:
+        """Return up to `most` events of this height, in the order of their CIDs."""
+        sql = "SELECT cid FROM blocks WHERE height = ? ORDER BY cid LIMIT ?"
+        return [Cid(cid) for (cid,) in self._database.connection.execute(sql, (height, most))]
+
     def in_linear_order(self, *, latest_first: bool = False) -> Iterator[tuple[int, Cid]]:
         """Yield height and CID of all events in the linear order (rule C1)."""
         sql = "SELECT height, cid FROM blocks ORDER BY height, cid"

@@ -117,7 +117,7 @@ class Home:
         self.handed: list[VerifiedEvent] = []
         with self.database.reading():
             self.intake = Intake(self.database, self.handed.append)
-        self.replica = Replica(self.database, self.intake, self.heads)
+        self.replica = Replica(self.intake, self.heads, self.database.reading, self.database.transaction)
 
     def heads(self) -> tuple[Cid, ...]:
         """Return the heads of all that was accepted here."""
