@@ -1,0 +1,106 @@
+"""What every action on a task shares: what it follows and cites, and the check that what was written has effect.
+
+Implements: specs/assignment.md, S7. Leaves out the actions themselves (scheduler.actions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from crdt.attempts import runs
+from crdt.board import Board
+from crdt.order import order_key
+from crdt.records import ClaimRecord, TaskRecord
+from ledger.blobs import BlockError
+from ledger.cid import Cid
+from ledger.events import Role, VerifiedEvent
+from ledger.keys import ActorKey, SigningKey
+from ledger.operations import Attachment, Operation, Submit, TaskOperation
+from ledger.signing import DraftError
+from scheduler.action_errors import RequestError, WithoutEffectError
+from scheduler.home import Home, Writing
+from scheduler.queue import TaskQueue
+
+FOLLOWS_MAX: Final = 64
+"""How many of a task's heads an operation follows, where more than that are not needed to be sound."""
+INLINE_BYTES_MAX: Final = 4_096
+"""Largest payload, output or log, in bytes, that stands in the event itself; a larger one becomes a blob."""
+
+
+def follows(board: Board, record: TaskRecord, claim: Cid | None = None) -> tuple[Cid, ...]:
+    """Return what an honest operation on a task follows: its heads, or the latest of very many (S7).
+
+    Args:
+        board: which knows the heights.
+        record: the task.
+        claim: the claim the operation acts on, which is then among what it reaches.
+    """
+    if len(record.heads) <= FOLLOWS_MAX:
+        return record.heads
+    settled = {completion.cid for completion in record.completions}.union(record.cancels)
+    musts = [cid for cid in record.heads if cid in settled]
+    if claim is not None:
+        musts.append(claim)
+    latest = sorted(record.heads, key=lambda cid: order_key(board.graph.node(cid).height, cid), reverse=True)
+    return tuple(dict.fromkeys(musts + latest))[: max(FOLLOWS_MAX, len(musts))]
+
+
+def inputs(board: Board, record: TaskRecord) -> tuple[Cid, ...]:
+    """Return the results that a claim cites as inputs: those of the task's needs, all of which are done."""
+    results = [needed.result for needed in map(board.find_record, record.spec.needs) if needed is not None]
+    return tuple(dict.fromkeys(result.cid for result in results if result is not None))
+
+
+def own_claim(record: TaskRecord, actor: ActorKey, now: int) -> ClaimRecord | None:
+    """Return the claim that `actor` can still settle: neither released nor failed, best one that runs; None without."""
+    own = [claim for claim in record.claims if claim.actor == actor and not claim.released and not claim.failed_at]
+    return max(own, key=lambda claim: (runs(claim, now), claim.attempt, claim.cid), default=None)
+
+
+def write(writing: Writing, key: SigningKey, operations: Sequence[Operation], role: Role) -> VerifiedEvent:
+    """Append one event whose operations on tasks are all sound.
+
+    Raises:
+        NotAMemberError: no grant of the key has the role.
+        RequestError: no event can hold the operations.
+        WithoutEffectError: one would mean nothing. The transaction must end with it.
+    """
+    try:
+        event = writing.append(key, operations, role)
+    except DraftError as error:
+        raise RequestError(str(error)) from error
+    store = writing.home.board.store
+    for operation in operations:
+        if isinstance(operation, Submit | TaskOperation):
+            task = operation.key if isinstance(operation, Submit) else operation.task
+            verdict = store.find_verdict(task, event.cid)
+            if verdict is None or verdict.rule is not None:
+                reason = "it was not judged" if verdict is None else f"{verdict.rule}: {verdict.words}"
+                raise WithoutEffectError(f"{type(operation).__name__.lower()} of task {task.hex()}: {reason}")
+    return event
+
+
+def keep(writing: Writing, item: Attachment | None) -> Attachment | None:
+    """Return `item` as an event names it: small data inline, larger data as a blob, which is kept beside the events."""
+    if item is None or item.data is None:
+        return item
+    if len(item.data) <= INLINE_BYTES_MAX:
+        return Attachment(item.media_type, data=item.data, size=len(item.data))
+    try:
+        return Attachment(item.media_type, blob=writing.add_blob(item.data), size=len(item.data))
+    except BlockError as error:
+        raise RequestError(f"an attachment is too large: {error}") from error
+
+
+@contextmanager
+def acting(home: Home, queue: TaskQueue | None = None) -> Iterator[Writing]:
+    """Write inside this block as `Home.writing` does; a queue forgets what it saw of a transaction that failed."""
+    try:
+        with home.writing() as writing:
+            yield writing
+    except BaseException:
+        if queue is not None:
+            queue.forget()
+        raise

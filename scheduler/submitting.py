@@ -1,0 +1,170 @@
+"""Submitting tasks: a request becomes a spec, a spec a task key; the same request is the same task.
+
+Implements: `submit` of specs/tasks.md as an honest submitter makes it, and what the contract says of a request that was
+submitted before. Leaves out completions of a ledger that this one goes on from (`previous`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from crdt.records import TaskRecord
+from ledger.cid import Cid
+from ledger.codec import BLOCK_BYTES_MAX, encode
+from ledger.events import Role, TaskKey, task_key
+from ledger.keys import SigningKey
+from ledger.operation_codec import write_spec
+from ledger.operations import Attachment, Spec, Submit
+from ledger.schema import SchemaError
+from scheduler.acting import acting, keep, write
+from scheduler.action_errors import AmbiguousTaskError, ConflictError, RequestError
+from scheduler.home import Home, Writing
+from scheduler.names import find_task, get_task
+from scheduler.task import PRIORITY_DEFAULT, P2PTask
+
+_EVENT_BYTES: Final = BLOCK_BYTES_MAX - 8_192
+"""Room for operations in one event, in bytes: less its envelope with 64 parents and the links to its blobs."""
+_EVENT_SUBMITS: Final = 128
+"""Submits in one event: as many as stay below the limit on items, however many labels each has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRequest:
+    """A task to submit. Its payload may be of any size up to a blob's.
+
+    Args:
+        spec: what is asked for; its `needs` may already hold task keys.
+        priority: 1 to 10, 10 first.
+        created_at: ms since 1970; None for now.
+        needs: more needs, each a task key in hexadecimal or a `task_id`, earlier ones of the same call included.
+    """
+
+    spec: Spec
+    priority: int = PRIORITY_DEFAULT
+    created_at: int | None = None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A task that is in the ledger, by the submit `event`; `created` is False where that was there before."""
+
+    record: TaskRecord
+    event: Cid
+    created: bool
+
+
+def request_of(task: P2PTask) -> SubmitRequest:
+    """Return the request a user's task makes; raise ValueError where a field of it was set to what cannot be."""
+    task.validate()
+    payload = None if task.payload is None else Attachment(task.payload.media_type, data=task.payload.data)
+    spec = Spec(
+        task_id=task.task_id,
+        workflow_id=task.workflow_id,
+        name=task.name,
+        tags=tuple(sorted(tag.value for tag in task.tags)),
+        requires=tuple(task.requires),
+        payload=payload,
+        max_attempts=task.max_attempts,
+        timeout_ms=_ms(task.timeout_seconds),
+        not_before=_ms(task.not_before),
+        expires_at=_ms(task.expires_at),
+    )
+    return SubmitRequest(spec, task.priority, _ms(task.created_at), tuple(task.needs))
+
+
+def submit(home: Home, key: SigningKey, requests: SubmitRequest | Iterable[SubmitRequest]) -> list[Submitted]:
+    """Submit requests in one durable transaction, in as few events as hold them; all or none.
+
+    A request that was submitted before makes no event, whatever became of its task.
+
+    Raises:
+        ConflictError: `key` has used the name of one for another request.
+        RequestError: one cannot be written as a task.
+        TaskNotFoundError, AmbiguousTaskError: a need names no task, or several.
+        NotAMemberError: `key` may not submit here.
+    """
+    listed = [requests] if isinstance(requests, SubmitRequest) else list(requests)
+    with acting(home) as writing:
+        batch = _Batch(writing, key)
+        keys = [batch.add(request) for request in listed]
+        events: dict[TaskKey, Cid] = {}
+        for ops in _parcels(batch.new.values()):
+            event = write(writing, key, ops, Role.SUBMITTER)
+            events |= {op.key: event.cid for op in ops}
+        return [_submitted(get_task(home, task), events.pop(task, None)) for task in keys]
+
+
+def _submitted(record: TaskRecord, event: Cid | None) -> Submitted:
+    return Submitted(record, event or record.submits[0], created=event is not None)
+
+
+class _Batch:
+    """Requests on their way into the ledger, each checked against it and those before."""
+
+    def __init__(self, writing: Writing, key: SigningKey) -> None:
+        self._writing = writing
+        self._home = writing.home
+        self._key = key
+        self._now = writing.time
+        self._named: dict[tuple[str, str], TaskKey] = {}
+        self.new: dict[TaskKey, Submit] = {}
+
+    def add(self, request: SubmitRequest) -> TaskKey:
+        """Return the task key of a request, and note its submit where the ledger has none of it."""
+        spec = request.spec
+        needs = {*spec.needs, *(self._need(text, spec.workflow_id) for text in request.needs)}
+        spec = replace(spec, needs=tuple(sorted(needs)), payload=keep(self._writing, spec.payload))
+        try:
+            fields = write_spec(spec)
+        except SchemaError as error:
+            raise RequestError(f"task {spec.task_id!r}: {error}") from error
+        task = task_key(self._home.ledger, self._key.actor, fields)
+        self._check_name(spec, task)
+        if task not in self.new and self._home.board.find_record(task) is None:
+            created_at = self._now if request.created_at is None else request.created_at
+            self.new[task] = Submit(task, spec, request.priority, created_at, fields)
+        return task
+
+    def _check_name(self, spec: Spec, task: TaskKey) -> None:
+        name = (spec.task_id, spec.workflow_id)
+        used = {record.key for record in self._home.tasks.named(*name) if record.submitter == self._key.actor}
+        used.add(self._named.setdefault(name, task))
+        used.discard(task)
+        if used:
+            raise ConflictError(*name, min(used))
+
+    def _need(self, text: str, workflow_id: str) -> TaskKey:
+        """Return the task a need names: one of this workflow before any other."""
+        beside = self._named.get((text, workflow_id))
+        if beside is not None:
+            return beside
+        actor = self._key.actor
+        own = [record.key for record in self._home.tasks.named(text, workflow_id) if record.submitter == actor]
+        if len(own) == 1:
+            return own[0]
+        others = [task for (task_id, _), task in self._named.items() if task_id == text]
+        if len(others) > 1:
+            raise AmbiguousTaskError(text, others)
+        return others[0] if others else find_task(self._home, actor, text, self._now).key
+
+
+def _parcels(submits: Iterable[Submit]) -> Iterator[list[Submit]]:
+    """Cut submits into what fits one event each."""
+    parcel: list[Submit] = []
+    room = _EVENT_BYTES
+    for op in submits:
+        size = len(encode(op.spec_map)) + 64
+        if parcel and (size > room or len(parcel) == _EVENT_SUBMITS):
+            yield parcel
+            parcel, room = [], _EVENT_BYTES
+        parcel.append(op)
+        room -= size
+    if parcel:
+        yield parcel
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
