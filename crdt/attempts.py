@@ -47,9 +47,7 @@ def is_dead(claims: Collection[ClaimRecord], base: int, spec: Spec, policy: Poli
 
 
 def retry_at(claims: Collection[ClaimRecord], base: int, task: TaskKey, spec: Spec) -> int:
-    """Return the time (ms) before which backoff forbids a claim; 0 where nothing failed. A lease that ran out has no
-    backoff.
-    """
+    """Return the time (ms) before which backoff forbids a claim; a lease that ran out has none, and 0 means none."""
     failed = [claim for claim in claims if claim.failed_at and claim.attempt > base]
     if not failed:
         return 0
@@ -58,8 +56,9 @@ def retry_at(claims: Collection[ClaimRecord], base: int, task: TaskKey, spec: Sp
 
 
 def backoff_ms(task: TaskKey, backoff: Backoff, failure: int) -> int:
-    """Return the wait after failure number `failure` (from 0), with up to a quarter taken off by the task key, so that
-    tasks that failed together do not come back together.
+    """Return the wait in ms after failure number `failure`, from 0.
+
+    The task key takes up to a quarter off, so that tasks that failed together do not come back together.
     """
     delay = min(backoff.max_ms, backoff.base_ms << failure)
     jitter = hashlib.sha256(task + failure.to_bytes(4, "big")).digest()[0]

@@ -19,8 +19,10 @@ from ledger.keys import ActorKey
 
 @dataclass(slots=True)
 class Node:
-    """One accepted event as the graph sees it. The integers are sets: bit i of `revocations`, `own_revocations` and
-    `fenced_by` is revocation number i of the board, bit i of `seen` its worker number i.
+    """One accepted event as the graph sees it.
+
+    The integers are sets: bit i of `revocations`, `own_revocations` and `fenced_by` is revocation number i of the
+    board, bit i of `seen` its worker number i.
     """
 
     cid: Cid
@@ -46,8 +48,9 @@ class Node:
 
 @dataclass(slots=True)
 class TaskState:
-    """One task's fold with its heads. `fenced`: some sound operation on it does not count, so that the fold is not
-    what every author had before him.
+    """One task's fold with its heads.
+
+    `fenced`: some sound operation on it does not count, so that the fold is not what every author had before him.
     """
 
     fold: TaskFold
@@ -76,35 +79,55 @@ class BoardStore(Protocol):
     def event(self, cid: Cid) -> Event:
         """Return an accepted event; KeyError for any other."""
 
-    def find_node(self, cid: Cid) -> Node | None: ...
-    def put_node(self, node: Node) -> None: ...
+    def find_node(self, cid: Cid) -> Node | None:
+        """Return the node of an accepted event."""
+
+    def put_node(self, node: Node) -> None:
+        """Keep a node, new or changed."""
+
     def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
         """Return the nodes of an actor, under one grant or all."""
 
     def nodes_downwards(self) -> Iterable[Node]:
         """Return all nodes, greatest height first."""
 
-    def find_task(self, key: TaskKey) -> TaskState | None: ...
-    def put_task(self, task: TaskState) -> None: ...
-    def tasks(self) -> Iterable[TaskState]: ...
+    def find_task(self, key: TaskKey) -> TaskState | None:
+        """Return the state of a task that some sound operation is about."""
+
+    def put_task(self, task: TaskState) -> None:
+        """Keep a task, new or changed; its leaf is stale from now on."""
+
+    def tasks(self) -> Iterable[TaskState]:
+        """Return all tasks."""
+
     def void_tasks(self) -> list[TaskKey]:
         """Return the tasks none of whose submits counts."""
 
     def take_stale(self) -> list[TaskKey]:
         """Return the tasks put since their leaf was last put, and forget that they are stale."""
 
-    def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None: ...
+    def find_verdict(self, key: TaskKey, cid: Cid) -> Verdict | None:
+        """Return what was decided of the operation of an event on a task."""
+
     def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
         """Return what was decided of each operation on a task."""
 
-    def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None: ...
-    def add_ignored(self, ignored: Ignored, actor: ActorKey, task: TaskKey | None) -> None: ...
-    def ignored(self) -> Iterable[Ignored]: ...
+    def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None:
+        """Keep what was decided of an operation."""
+
+    def add_ignored(self, ignored: Ignored, actor: ActorKey, task: TaskKey | None) -> None:
+        """Keep an operation without effect; how many for each actor and task is bounded."""
+
+    def ignored(self) -> Iterable[Ignored]:
+        """Return the operations without effect."""
+
     def put_state(self) -> None:
         """Make the changes of `state` lasting."""
 
     # the hash tree of C6
-    def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None: ...
+    def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None:
+        """Keep the hash of a task; None takes the task out of the tree."""
+
     def leaves(self, bucket: bytes) -> list[tuple[TaskKey, bytes]]:
         """Return the (key, leaf) pairs whose key begins with the two bytes `bucket`, in key order."""
 

@@ -89,8 +89,9 @@ class MerkleClock:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Self:
-        """Return the clock in `fields`, sharing nothing with it. ClockError where it is malformed or its root is not the
-        root of what it says: a forged clock is not a clock.
+        """Return the clock in `fields`, sharing nothing with it.
+
+        ClockError where it is malformed or its root is not the root of what it says: a forged clock is not a clock.
         """
         vector, heads = fields.get("vector"), fields.get("heads", [])
         if not isinstance(vector, Mapping) or not all(

@@ -70,13 +70,14 @@ class ClaimFact:
 
 @dataclass(slots=True)
 class TaskFold:
-    """A growing set of sound operations on one task. Every part is a maximum, a minimum or a union, so that the order
-    of `add` never matters.
+    """A growing set of sound operations on one task.
+
+    Every part is a maximum, a minimum or a union, so that the order of `add` never matters.
     """
 
     key: TaskKey
-    submitter: ActorKey | None = None
-    spec: Spec | None = None
+    request: tuple[ActorKey, Spec] | None = None
+    """Submitter and spec: the same in all submits, since the task key is their hash."""
     submits: dict[Cid, SubmitFact] = field(default_factory=dict)
     claims: dict[Cid, ClaimFact] = field(default_factory=dict)
     renewed: dict[Cid, int] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class TaskFold:
         """Add one sound operation."""
         match op:
             case Submit():
-                self.submitter, self.spec = event.actor, op.spec
+                self.request = (event.actor, op.spec)
                 self.submits[cid] = SubmitFact(event.height, cid, event.time, op.priority, op.created_at)
             case Claim():
                 self.claims[cid] = ClaimFact(
@@ -122,8 +123,23 @@ class TaskFold:
                 self.base = max(self.base, verdict.base)
 
     @property
+    def submitter(self) -> ActorKey:
+        """Who asked. There must be a submit."""
+        return self._requested()[0]
+
+    @property
+    def spec(self) -> Spec:
+        """What was asked. There must be a submit."""
+        return self._requested()[1]
+
+    def _requested(self) -> tuple[ActorKey, Spec]:
+        if self.request is None:
+            raise LookupError(f"no submit of task {self.key.hex()} in this set")
+        return self.request
+
+    @property
     def least_submit(self) -> SubmitFact:
-        """The least submit in the linear order; KeyError-free only where there is one."""
+        """The least submit in the linear order. There must be one."""
         return min(self.submits.values(), key=lambda fact: (fact.height, fact.cid))
 
     @property
@@ -138,8 +154,8 @@ class TaskFold:
 
     def claim_records(self, policy: Policy) -> list[ClaimRecord]:
         """Return the claims with what renewals and endings say of them."""
-        assert self.spec is not None
-        timeout_ms = policy.timeout_ms if self.spec.timeout_ms is None else self.spec.timeout_ms
+        asked = self.spec.timeout_ms
+        timeout_ms = policy.timeout_ms if asked is None else asked
         return [self._claim_record(cid, timeout_ms) for cid in sorted(self.claims)]
 
     def _claim_record(self, cid: Cid, timeout_ms: int) -> ClaimRecord:
@@ -153,8 +169,6 @@ class TaskFold:
 
     def record(self, policy: Policy, heads: tuple[Cid, ...]) -> TaskRecord:
         """Return the task as the board shows it. There must be a submit."""
-        assert self.spec is not None
-        assert self.submitter is not None
         submits = sorted(self.submits.values(), key=lambda fact: (fact.height, fact.cid))
         return TaskRecord(
             key=self.key,

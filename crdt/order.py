@@ -16,15 +16,17 @@ ANCHOR_PREFIX: Final = b"p2p-workflow/anchor/v1\0"
 
 
 def order_key(height: int, cid: Cid) -> tuple[int, Cid]:
-    """Return the place of an event in the linear order, a linear extension of causality (C1). Bytes, not text: base32
-    text sorts otherwise, and one CID prints in two bases.
+    """Return the place of an event in the linear order, a linear extension of causality (C1).
+
+    Bytes, not text: base32 text sorts otherwise, and one CID prints in two bases.
     """
     return (height, cid)
 
 
 def anchor_of(submit: Cid, task: TaskKey) -> int:
-    """Return the point peers are measured against, as an integer of 256 bits. The submit's CID commits to the Merkle
-    clock at submission.
+    """Return the point peers are measured against, as an integer of 256 bits.
+
+    The submit's CID commits to the Merkle clock at submission.
     """
     return int.from_bytes(hashlib.sha256(ANCHOR_PREFIX + submit + task).digest())
 

@@ -48,8 +48,9 @@ class Context:
 
 
 def judge(op: Submit | TaskOperation, event: Event, grant: Grant, past: TaskFold, context: Context) -> Verdict:
-    """Return whether `op` of `event` is sound, `past` being P of specs/tasks.md; where several rules are broken, the
-    first. Never raises.
+    """Return whether `op` of `event` is sound, `past` being P of specs/tasks.md; else the first rule it breaks.
+
+    Never raises.
     """
     if isinstance(op, Submit):
         return _SOUND if Role.SUBMITTER in grant.roles else Verdict("F0b", "the grant lacks the role submitter")
@@ -71,7 +72,6 @@ def _needs_role(role: Role, grant: Grant) -> Verdict | None:
 
 
 def _judge_claim(op: Claim, event: Event, past: TaskFold, context: Context) -> Verdict:
-    assert past.spec is not None
     spec, at, policy = past.spec, event.time, context.policy
     if past.completions or past.cancels:
         return Verdict("F1a", "the task was done or cancelled")
@@ -89,9 +89,7 @@ def _judge_claim(op: Claim, event: Event, past: TaskFold, context: Context) -> V
         return Verdict("F1e", "a need has no completion among the inputs")
     if op.lease_ms > policy.lease_ms_max:
         return Verdict("F1f", f"a lease of {op.lease_ms} ms, at most {policy.lease_ms_max}")
-    return Verdict(
-        attempt=1 + past.highest_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs
-    )
+    return Verdict(attempt=1 + past.highest_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs)
 
 
 def _judge_holder(op: Renew | Release | Fail | Complete, event: Event, past: TaskFold, context: Context) -> Verdict:
@@ -113,7 +111,6 @@ def _judge_holder(op: Renew | Release | Fail | Complete, event: Event, past: Tas
 def _judge_submitter(
     op: Cancel | Prioritize | Requeue, event: Event, grant: Grant, past: TaskFold, policy: Policy
 ) -> Verdict:
-    assert past.spec is not None
     if event.actor != past.submitter and not grant.is_owner:
         return Verdict("F3a", "neither the submitter nor an owner")
     if past.completions:

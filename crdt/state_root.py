@@ -53,7 +53,7 @@ def leaf_hash(task: TaskRecord) -> bytes:
 
 
 def bucket_hash(leaves: Iterable[tuple[TaskKey, bytes]]) -> bytes:
-    """Return the hash of the (key, leaf) pairs of one bucket (keys with the same first two bytes), given in key order."""
+    """Return the hash of one bucket: (key, leaf) pairs whose keys share the first two bytes, in key order."""
     return _hash(_BUCKET, b"".join(key + leaf for key, leaf in leaves))
 
 

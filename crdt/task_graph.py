@@ -1,7 +1,7 @@
 """What an operation's `follows` reaches on its task: the set P of the rules, cheaply where the author was up to date.
 
-Implements: specs/tasks.md, section "P". An author who follows all heads of the task has seen all that the fold holds, so
-P is the fold itself; a chain of late operations is folded link by link; else the task's own small DAG is walked.
+Implements: specs/tasks.md, section "P". An author who follows all heads of the task has seen all that the fold holds,
+so P is the fold itself; a chain of late operations is folded link by link; else the task's own small DAG is walked.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ class TaskGraph:
             self._chains.popitem(last=False)
 
     def reach(self, key: TaskKey, follows: tuple[Cid, ...]) -> dict[Cid, Verdict]:
-        """Return the sound operations on a task that `follows` reaches. What is unknown or malformed is followed
-        through, what is unsound is a dead end.
+        """Return the sound operations on a task that `follows` reaches.
+
+        What is unknown or malformed is followed through, what is unsound is a dead end.
         """
         verdicts = self._store.verdicts(key)
         reached: dict[Cid, Verdict] = {}

@@ -1,4 +1,4 @@
-"""What time decides of a task: ready, waiting, held, dead. The board itself knows no clock; `now` is an argument, in ms.
+"""What time decides of a task: ready, waiting, held, dead. The board knows no clock; `now` is an argument, in ms.
 
 Implements: specs/tasks.md, section View; specs/assignment.md S2 as far as the log tells.
 """
@@ -36,8 +36,9 @@ FindRecord = Callable[[TaskKey], TaskRecord | None]
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task at one instant. `ready_at` (ms) is when it becomes or became ready as far as the log tells, None where
-    that is not known: a need is not done.
+    """A task at one instant.
+
+    `ready_at` (ms) is when it becomes or became ready as far as the log tells, None where a need is not done.
     """
 
     status: Status
@@ -72,7 +73,7 @@ def view(task: TaskRecord, find: FindRecord, policy: Policy, now: int) -> TaskVi
 
 
 def _ended(task: TaskRecord, policy: Policy, now: int) -> TaskView | None:
-    """What a task is by itself, its needs aside: over, held, or None."""
+    """Return what a task is by itself, its needs aside: over or held, else None."""
     if task.completions:
         return TaskView(Status.DONE)
     if task.cancels:
@@ -103,8 +104,9 @@ def _ended_at(claim: ClaimRecord) -> int:
 
 
 def is_hopeless(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> bool:
-    """Return whether a need is unknown, over without being done, or itself rests on such a one. Needs name each other
-    by hash, so they form no cycle.
+    """Return whether a need is unknown, over without being done, or itself rests on such a one.
+
+    Needs name each other by hash, so they form no cycle.
     """
     seen: set[TaskKey] = set()
     stack = [key]

@@ -1,4 +1,4 @@
-"""Board values to and from bytes, for the home's tables. Derived data: a form of our own, changed with the schema version.
+"""Board values to and from bytes, for the home's tables: derived data in a form that changes with the schema version.
 
 Leaves out records and hashes that peers compare (crdt.state_root).
 """
@@ -23,8 +23,7 @@ def encode_task(task: TaskState) -> bytes:
     fold = task.fold
     value: list[Encodable] = [
         fold.key,
-        fold.submitter,
-        None if fold.spec is None else write_spec(fold.spec),
+        None if fold.request is None else [fold.request[0], write_spec(fold.request[1])],
         [[s.height, s.cid, s.time, s.priority, s.created_at] for s in fold.submits.values()],
         [[cid, c.actor, c.attempt, c.distance, c.time, c.lease_end, list(c.inputs)] for cid, c in fold.claims.items()],
         [[cid, end] for cid, end in fold.renewed.items()],
@@ -45,8 +44,7 @@ def decode_task(data: bytes) -> TaskState:
     value: Any = decode(data, limits=_OWN_LIMITS)
     (
         key,
-        submitter,
-        spec,
+        request,
         submits,
         claims,
         renewed,
@@ -59,12 +57,12 @@ def decode_task(data: bytes) -> TaskState:
         heads,
         fenced,
     ) = value
-    fold = TaskFold(key, submitter, None if spec is None else read_spec(spec))
+    fold = TaskFold(key, None if request is None else (request[0], read_spec(request[1])))
     fold.submits = {s[1]: SubmitFact(*s) for s in submits}
     fold.claims = {c[0]: ClaimFact(*c[1:6], inputs=tuple(c[6])) for c in claims}
-    fold.renewed = {cid: end for cid, end in renewed}
+    fold.renewed = dict(renewed)
     fold.released = set(released)
-    fold.failed = {cid: at for cid, at in failed}
+    fold.failed = dict(failed)
     fold.completions = {c[2]: CompletionRecord(*c[:5], inputs=tuple(c[5])) for c in done}
     fold.cancels = set(cancels)
     fold.base = base

@@ -1,4 +1,4 @@
-"""The board in the home's database: what `crdt.board` derives, kept so that a command's cost does not grow with the log.
+"""The board in the home's database: what `crdt.board` derives, so that a command's cost does not grow with the log.
 
 A write-back cache over tables: changes gather in memory and go out with `flush`, in the transaction of the blocks they
 come from. All of it can be dropped and rebuilt from the blocks; `verify` compares.
@@ -17,49 +17,14 @@ from ledger.cid import Cid
 from ledger.database import Database
 from ledger.events import KEY_BYTES, Event, Policy, TaskKey
 from ledger.keys import ActorKey
-from scheduler.board_codec import (
-    decode_state,
-    decode_task,
-    encode_state,
-    encode_task,
-    join_cids,
-    pack_bits,
-    split_cids,
-    unpack_bits,
-)
+from scheduler.board_codec import decode_state, decode_task, encode_state, encode_task
+from scheduler.board_rows import NODE_COLUMNS, node_changes, node_row, read_node, read_verdict, verdict_row
 
 IGNORED_MAX: Final = 64
 """Operations without effect that are kept for each actor and task."""
 _CACHED_MAX: Final = 50_000
 """Nodes and tasks kept in memory between transactions."""
 
-DDL: Final = (
-    """CREATE TABLE nodes (id INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, height INTEGER NOT NULL, actor BLOB NOT NULL,
-       grant_cid BLOB NOT NULL, links BLOB NOT NULL, revocations NOT NULL, own_revocations NOT NULL, fenced_by NOT NULL,
-       in_log INTEGER NOT NULL, seen NOT NULL)""",
-    "CREATE INDEX nodes_by_actor ON nodes (actor, grant_cid)",
-    "CREATE INDEX nodes_by_height ON nodes (height, cid)",
-    """CREATE TABLE verdicts (task BLOB NOT NULL, cid BLOB NOT NULL, rule TEXT, words TEXT NOT NULL, attempt INTEGER NOT NULL,
-       distance INTEGER NOT NULL, base INTEGER NOT NULL, inputs BLOB NOT NULL, through INTEGER NOT NULL,
-       PRIMARY KEY (task, cid)) WITHOUT ROWID""",
-    """CREATE TABLE tasks (key BLOB PRIMARY KEY, state BLOB NOT NULL, standing TEXT NOT NULL, task_id TEXT, workflow_id TEXT,
-       submitter BLOB, height INTEGER NOT NULL, changed INTEGER NOT NULL, instant INTEGER NOT NULL,
-       first_seen INTEGER NOT NULL, leaf BLOB) WITHOUT ROWID""",
-    "CREATE INDEX tasks_by_standing ON tasks (standing, height)",
-    "CREATE INDEX tasks_by_name ON tasks (task_id)",
-    "CREATE INDEX tasks_by_change ON tasks (changed)",
-    "CREATE INDEX tasks_stale ON tasks (key) WHERE leaf IS NULL",
-    """CREATE TABLE ignored (event BLOB NOT NULL, op_index INTEGER NOT NULL, rule TEXT NOT NULL, words TEXT NOT NULL,
-       actor BLOB NOT NULL, task BLOB, PRIMARY KEY (event, op_index)) WITHOUT ROWID""",
-    "CREATE INDEX ignored_by_actor ON ignored (actor, task)",
-    "CREATE TABLE branches (above BLOB NOT NULL, byte INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (above, byte)) WITHOUT ROWID",
-    "CREATE TABLE board (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL, changes INTEGER NOT NULL)",
-    "CREATE TABLE heartbeats (actor BLOB PRIMARY KEY, heard INTEGER NOT NULL) WITHOUT ROWID",
-)
-TABLES: Final = ("nodes", "verdicts", "tasks", "ignored", "branches", "board")
-"""What a rebuild empties; heartbeats are not derived."""
-
-_NODE_COLUMNS: Final = "cid, height, actor, grant_cid, links, revocations, own_revocations, fenced_by, in_log, seen"
 
 ReadEvent = Callable[[Cid], Event]
 
@@ -116,14 +81,14 @@ class SqliteBoardStore:
         """Write all changes; the caller's transaction makes them durable. `now_ms` is when this home saw them."""
         execute = self._database.connection.executemany
         marks = ", ".join("?" * 10)
-        execute(f"INSERT INTO nodes ({_NODE_COLUMNS}) VALUES ({marks})", map(_node_row, self._new_nodes.values()))  # noqa: S608  # constants
+        execute(f"INSERT INTO nodes ({NODE_COLUMNS}) VALUES ({marks})", map(node_row, self._new_nodes.values()))  # noqa: S608  # constants
         execute(
             "UPDATE nodes SET own_revocations = ?, fenced_by = ?, in_log = ?, seen = ? WHERE cid = ?",
-            (_node_changes(node) for cid, node in self._dirty_nodes.items() if cid not in self._new_nodes),
+            (node_changes(node) for cid, node in self._dirty_nodes.items() if cid not in self._new_nodes),
         )
         execute(
             "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (_verdict_row(k, cid, v) for k, found in self._new_verdicts.items() for cid, v in found.items()),
+            (verdict_row(k, cid, v) for k, found in self._new_verdicts.items() for cid, v in found.items()),
         )
         if self._dirty_tasks or self._new_nodes:
             self.changes += 1
@@ -171,14 +136,13 @@ class SqliteBoardStore:
         ).fetchone()
         # S2: only a new instant is seen anew, so a raised priority does not cost a task its age.
         first_seen = before[1] if before and before[0] == instant else now_ms
-        spec = fold.spec
+        spec = fold.request[1] if fold.request else None
         height = fold.least_submit.height if fold.submits else 0
         names = (spec.task_id, spec.workflow_id) if spec else (None, None)
         fresh = fold.key in self._leaves and fold.key not in self._stale
         leaf = (self._leaves[fold.key] or b"") if fresh else None
-        return (
-            fold.key, encode_task(task), standing, *names, fold.submitter, height, self.changes, instant, first_seen, leaf,
-        )  # fmt: skip
+        found = (fold.key, encode_task(task), standing, *names, fold.request[0] if fold.request else None, height)
+        return (*found, self.changes, instant, first_seen, leaf)
 
     # ---- BoardStore
 
@@ -188,12 +152,11 @@ class SqliteBoardStore:
     def find_node(self, cid: Cid) -> Node | None:
         node = self._nodes.get(cid)
         if node is None:
-            row = self._database.connection.execute(
-                f"SELECT {_NODE_COLUMNS} FROM nodes WHERE cid = ?", (cid,)
-            ).fetchone()  # noqa: S608  # constants
+            sql = f"SELECT {NODE_COLUMNS} FROM nodes WHERE cid = ?"  # noqa: S608  # constants
+            row = self._database.connection.execute(sql, (cid,)).fetchone()
             if row is None:
                 return None
-            node = self._nodes[cid] = _read_node(row)
+            node = self._nodes[cid] = read_node(row)
         return node
 
     def put_node(self, node: Node) -> None:
@@ -203,7 +166,7 @@ class SqliteBoardStore:
 
     def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
         where, values = ("actor = ?", (actor,)) if grant is None else ("actor = ? AND grant_cid = ?", (actor, grant))
-        rows = self._database.connection.execute(f"SELECT {_NODE_COLUMNS} FROM nodes WHERE {where}", values)  # noqa: S608  # constants
+        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes WHERE {where}", values)  # noqa: S608  # constants
         known = {node.cid: node for node in map(self._known_node, rows)}
         for node in self._new_nodes.values():
             if node.actor == actor and grant in (None, node.grant):
@@ -211,12 +174,12 @@ class SqliteBoardStore:
         return list(known.values())
 
     def nodes_downwards(self) -> Iterator[Node]:
-        rows = self._database.connection.execute(f"SELECT {_NODE_COLUMNS} FROM nodes ORDER BY height DESC").fetchall()  # noqa: S608  # constants
+        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes ORDER BY height DESC").fetchall()  # noqa: S608  # constants
         nodes = [*self._new_nodes.values(), *map(self._known_node, rows)]
         return iter(sorted(nodes, key=lambda node: -node.height))
 
     def _known_node(self, row: tuple[bytes, ...]) -> Node:
-        return self._nodes.get(Cid(row[0])) or self._nodes.setdefault(Cid(row[0]), _read_node(row))
+        return self._nodes.get(Cid(row[0])) or self._nodes.setdefault(Cid(row[0]), read_node(row))
 
     def find_task(self, key: TaskKey) -> TaskState | None:
         if key not in self._tasks:
@@ -245,11 +208,11 @@ class SqliteBoardStore:
         row = self._database.connection.execute(
             "SELECT * FROM verdicts WHERE task = ? AND cid = ?", (key, cid)
         ).fetchone()
-        return None if row is None else _read_verdict(row)
+        return None if row is None else read_verdict(row)
 
     def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
         rows = self._database.connection.execute("SELECT * FROM verdicts WHERE task = ?", (key,))
-        return {Cid(row[1]): _read_verdict(row) for row in rows} | self._new_verdicts.get(key, {})
+        return {Cid(row[1]): read_verdict(row) for row in rows} | self._new_verdicts.get(key, {})
 
     def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None:
         self._new_verdicts.setdefault(key, {})[cid] = verdict
@@ -303,9 +266,8 @@ class SqliteBoardStore:
     def tasks_standing(self, standing: str | None) -> Iterator[TaskState]:
         """Return the tasks of one standing ("open", "done", "over"), or all, in the order they were submitted."""
         where, values = ("", ()) if standing is None else ("WHERE standing = ?", (standing,))
-        rows = self._database.connection.execute(
-            f"SELECT key, state FROM tasks {where} ORDER BY height, key", values
-        ).fetchall()  # noqa: S608  # constants
+        sql = f"SELECT key, state FROM tasks {where} ORDER BY height, key"  # noqa: S608  # constants
+        rows = self._database.connection.execute(sql, values).fetchall()
         for key, state in rows:
             task = self._tasks.get(key)
             yield decode_task(state) if task is None else task
@@ -348,36 +310,9 @@ def ready_instant(task: TaskState, policy: Policy) -> int:
     fold = task.fold
     if fold.completions:
         return min(fold.completions.values()).time
-    if fold.spec is None or not fold.submits:
+    if not fold.submits:
         return 0
     claims = fold.claim_records(policy)
     ends = [claim.failed_at or (claim.time + 1 if claim.released else claim.until) for claim in claims]
     waits = retry_at(claims, fold.base, fold.key, fold.spec)
     return max(fold.least_submit.time, fold.spec.not_before or 0, waits, *ends)
-
-
-def _node_row(node: Node) -> tuple[object, ...]:
-    bits = (pack_bits(node.revocations), pack_bits(node.own_revocations), pack_bits(node.fenced_by))
-    links = join_cids(node.links)
-    return (node.cid, node.height, node.actor, node.grant, links, *bits, node.in_log, pack_bits(node.seen))
-
-
-def _node_changes(node: Node) -> tuple[object, ...]:
-    return pack_bits(node.own_revocations), pack_bits(node.fenced_by), node.in_log, pack_bits(node.seen), node.cid
-
-
-def _read_node(row: tuple[bytes, ...]) -> Node:
-    cid, height, actor, grant, links, revocations, own, fenced_by, in_log, seen = row
-    bits = (unpack_bits(revocations), unpack_bits(own), unpack_bits(fenced_by))
-    return Node(
-        Cid(cid), int(height), ActorKey(actor), Cid(grant), split_cids(links), *bits, bool(in_log), unpack_bits(seen)
-    )
-
-
-def _verdict_row(key: TaskKey, cid: Cid, v: Verdict) -> tuple[object, ...]:
-    return (key, cid, v.rule, v.words, v.attempt, v.distance, v.base, join_cids(v.inputs), v.through)
-
-
-def _read_verdict(row: tuple[object, ...]) -> Verdict:
-    _, _, rule, words, attempt, distance, base, inputs, through = row
-    return Verdict(rule, words, attempt, distance, base, split_cids(inputs), bool(through))  # type: ignore[arg-type]  # columns as the table declares them

@@ -29,7 +29,8 @@ from ledger.operations import Operation
 from ledger.signing import draft_event
 from ledger.store import EventStore
 from ledger.tables import LEDGER_DDL, LEDGER_SCHEMA_VERSION
-from scheduler.board_tables import DDL, TABLES, SqliteBoardStore
+from scheduler.board_rows import DDL, TABLES
+from scheduler.board_tables import SqliteBoardStore
 from scheduler.membership import Membership, NotAMemberError
 from scheduler.task_index import TaskIndex
 
@@ -110,8 +111,10 @@ class Home:
         previous: Sequence[Cid] = (),
         clock: Clock = wall_clock_ms,
     ) -> Home:
-        """Found a ledger in `folder` and return its home. The key "owner" is made and kept there, unless `owners` alone
-        name who owns it. Raises HomeExistsError where there is a ledger.
+        """Found a ledger in `folder` and return its home.
+
+        The key "owner" is made and kept there, unless `owners` alone name who owns it. Raises HomeExistsError where
+        there is a ledger.
         """
         keys = KeyRing(folder / "keys")
         if (folder / DATABASE_NAME).exists():
@@ -149,7 +152,7 @@ class Home:
 
     @classmethod
     def open(cls, folder: Path, *, clock: Clock = wall_clock_ms) -> Home:
-        """Return the home in `folder`. Raises HomeNotFoundError where there is no ledger, StoreError as the store does."""
+        """Return the home in `folder`. Raises HomeNotFoundError without a ledger, StoreError as the store does."""
         try:
             database = _open(folder, create=False)
         except StoreMissingError:

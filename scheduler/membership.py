@@ -42,8 +42,10 @@ class Membership:
         self._home = home
 
     def grant_for(self, actor: ActorKey, role: Role | None = None) -> Cid | None:
-        """Return what `actor` can act under in `role` (None: in any): the genesis for owners, else its latest standing
-        admission, else the genesis for a submitter where the ledger is open; None where nothing allows it.
+        """Return what `actor` can act under in `role` (None: in any); None where nothing allows it.
+
+        The genesis for owners, else its latest standing admission, else the genesis for a submitter where the ledger
+        is open.
         """
         home = self._home
         if actor in home.genesis.owners:
@@ -61,8 +63,9 @@ class Membership:
         return [m for m in self._home.board.roster().members if m.actor == actor and m.grant != self._home.ledger]
 
     def name_of(self, actor: ActorKey) -> str:
-        """Return the name an actor was last admitted under, with the tail of its key where two have that name; "owner"
-        for the owner whose key is in this home; else its did:key.
+        """Return the name an actor was last admitted under, with the tail of its key where two have that name.
+
+        "owner" for an owner whose key is in this home; else its did:key.
         """
         names = self.names()
         return names.get(actor) or did_key(actor)
@@ -94,7 +97,7 @@ class Membership:
         return os.environ.get(PEER_VARIABLE) or f"peer-{socket.gethostname() or 'local'}"[:64]
 
     def find_key(self, name: str) -> SigningKey | None:
-        """Return the key a peer signs with: from the environment where one is given there, else the home's key `name`."""
+        """Return the key a peer signs with: the one in P2P_WORKFLOW_KEY, else the home's key `name`."""
         text = os.environ.get(KEY_VARIABLE)
         return SigningKey.from_text(text) if text else self._home.keys.find(name)
 

@@ -1,4 +1,4 @@
-"""Finding tasks in a home: by name, by standing, by what changed. Costs as much as what is found, not as the log is long.
+"""Finding tasks in a home: by name, by standing, by what changed. Costs as much as what is found, not as the log.
 
 Leaves out where a task stands at a given time (crdt.view) and which one is next (scheduler.queue).
 """
