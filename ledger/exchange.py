@@ -44,7 +44,7 @@ class Replica:
     """One side of an exchange.
 
     `heads` tells the heads of the log, (ledger,) where it is empty, and is called within `reading`. `reading` and
-    `writing` open one state to read and one durable transaction: those of the store, or of what keeps a board beside it.
+    `writing` open one state to read and one durable transaction: the store's, or those of what keeps a board beside it.
     """
 
     intake: Intake
