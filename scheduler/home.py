@@ -83,6 +83,7 @@ class Home:
         self.now_ms = clock
         self._seen_version = -1
         self._beats: dict[ActorKey, int] = {}
+        self.first_accepted: VerifiedEvent | None = None
         with database.reading():
             self.intake = Intake(database, self._on_accept)
         self.ledger: Cid = self.intake.ledger
@@ -302,6 +303,7 @@ class Home:
 
     def _on_accept(self, event: VerifiedEvent) -> None:
         self.board.apply(event)
+        self.first_accepted = self.first_accepted or event
         self.beat(event.event.actor, min(event.event.time, self.now_ms()))
 
 
@@ -339,11 +341,12 @@ class Writing:
             find=home.intake.find,
             now_ms=home.now_ms(),
         )
-        cid = Cid.of(block)
+        home.first_accepted = None
         report = home.intake.offer((block,), home.now_ms())
-        if cid not in report.accepted:
-            raise NotAcceptedError(f"the event {cid} made here was not accepted: {report}")
-        return home.intake.get(cid)
+        event = home.first_accepted  # what had waited for this event comes after it
+        if event is None or event.cid != Cid.of(block):
+            raise NotAcceptedError(f"the event {Cid.of(block)} made here was not accepted: {report}")
+        return event
 
     def offer(self, blocks: Iterable[bytes]) -> IntakeReport:
         """Take in blocks of others, in any order."""
