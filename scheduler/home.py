@@ -83,7 +83,7 @@ class Home:
         self.now_ms = clock
         self._seen_version = -1
         self._beats: dict[ActorKey, int] = {}
-        self.first_accepted: VerifiedEvent | None = None
+        self.first_accepted: list[VerifiedEvent] = []
         with database.reading():
             self.intake = Intake(database, self._on_accept)
         self.ledger: Cid = self.intake.ledger
@@ -303,7 +303,8 @@ class Home:
 
     def _on_accept(self, event: VerifiedEvent) -> None:
         self.board.apply(event)
-        self.first_accepted = self.first_accepted or event
+        if not self.first_accepted:
+            self.first_accepted.append(event)
         self.beat(event.event.actor, min(event.event.time, self.now_ms()))
 
 
@@ -341,12 +342,11 @@ class Writing:
             find=home.intake.find,
             now_ms=home.now_ms(),
         )
-        home.first_accepted = None
+        home.first_accepted.clear()
         report = home.intake.offer((block,), home.now_ms())
-        event = home.first_accepted  # what had waited for this event comes after it
-        if event is None or event.cid != Cid.of(block):
+        if not home.first_accepted:
             raise NotAcceptedError(f"the event {Cid.of(block)} made here was not accepted: {report}")
-        return event
+        return home.first_accepted[0]  # what had waited for this event comes after it
 
     def offer(self, blocks: Iterable[bytes]) -> IntakeReport:
         """Take in blocks of others, in any order."""
