@@ -35,7 +35,7 @@ class MerkleClock:
     __slots__ = ("heads", "node_id", "vector")
 
     def __init__(self, node_id: str) -> None:
-        if not isinstance(node_id, str) or not node_id:
+        if not node_id:
             raise ClockError("node_id: a non-empty text is wanted")
         self.node_id = node_id
         self.vector: dict[str, int] = {node_id: 0}
