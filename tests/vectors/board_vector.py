@@ -7,6 +7,8 @@ names the scene gives them, actors by the names of specs/vectors/keys.json.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from crdt.clock import clock_root
 from crdt.records import ClaimRecord, Member, Presence, Snapshot, TaskRecord
@@ -14,22 +16,29 @@ from crdt.slow import reduce
 from crdt.state_root import leaf_hash, roster_hash
 from crdt.view import view
 from ledger.cid import Cid
+from ledger.events import TaskKey
 from tests.vectors.boards import Scene
-from tests.vectors.world import START_MS, World
+from tests.vectors.world import ACTOR_NAMES, START_MS, World
 
 Json = dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
 class Names:
     """Texts for what a board names."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.events: dict[Cid, str] = {said.cid: said.name for said in world.said.values()} | {world.ledger: "genesis"}
+    events: Mapping[Cid, str]
+    tasks: Mapping[TaskKey, str]
 
-    def of(self, cids: tuple[Cid, ...] | frozenset[Cid]) -> list[str]:
-        """Return the names of events, in the order of their CIDs where they come as a set."""
-        return [self.events[cid] for cid in (sorted(cids) if isinstance(cids, frozenset) else cids)]
+    def of(self, cids: Iterable[Cid]) -> list[str]:
+        """Return the names of events, in the order given."""
+        return [self.events[cid] for cid in cids]
+
+
+def names_of(world: World) -> Names:
+    """Return the names that a scene gives to its events and tasks."""
+    events = {said.cid: said.name for said in world.events()} | {world.ledger: "genesis"}
+    return Names(events, world.task_names)
 
 
 def snapshot_of(world: World) -> Snapshot:
@@ -40,18 +49,18 @@ def snapshot_of(world: World) -> Snapshot:
 def board_vector(scene: Scene) -> Json:
     """Return the vector of a scene; AssertionError where the reducer disagrees with the scene's author."""
     world, snapshot = scene.world, snapshot_of(scene.world)
-    names = Names(world)
+    names = names_of(world)
     _check(scene, snapshot, names)
-    told = world.events()
+    events = world.events()
     return {
         "what": scene.what,
         "rules": list(scene.rules),
         "ledger": str(world.ledger),
         "genesis": world.genesis.encode().hex(),
         "events": [
-            {"name": said.name, "what": said.words, "cid": str(said.cid), "block": said.block.hex()} for said in told
+            {"name": said.name, "what": said.words, "cid": str(said.cid), "block": said.block.hex()} for said in events
         ],
-        "orders": _orders(scene.name, len(told)),
+        "orders": _orders(scene.name, len(events)),
         "expect": _expectation(scene, snapshot, names),
     }
 
@@ -65,45 +74,46 @@ def _orders(title: str, count: int) -> list[list[int]]:
 
 
 def _expectation(scene: Scene, snapshot: Snapshot, names: Names) -> Json:
-    world = scene.world
-    actor = world.actor_name
+    views = [
+        {
+            "now": START_MS + at,
+            "status": {task: status if isinstance(status, str) else status[0] for task, status in found.items()},
+            "holder": {task: status[1] for task, status in found.items() if not isinstance(status, str)},
+        }
+        for at, found in scene.views.items()
+    ]
+    return told(snapshot, names) | {"views": views, "tainted": list(scene.tainted)}
+
+
+def told(snapshot: Snapshot, names: Names) -> Json:
+    """Return what a snapshot says, in the form of the vectors. Events come in the order that `names` has them in."""
+    order = {cid: place for place, cid in enumerate(names.events)}
+    ignored = sorted(snapshot.ignored, key=lambda entry: (order[entry.event], entry.index))
+    events = [cid for cid in names.events if cid != snapshot.ledger]
     return {
         "heads": names.of(snapshot.heads),
         "clock_root": clock_root(snapshot.heads).hex(),
-        "vector": {actor(who): count for who, count in sorted(snapshot.vector.items())},
-        "counts_not": names.of(frozenset(snapshot.log | world.verified.keys()) - snapshot.counts),
-        "outside_log": names.of(frozenset(world.verified) - snapshot.log),
-        "ignored": [
-            {"event": said.name, "index": index, "rule": rule}
-            for said in world.events()
-            for index, rule in sorted(said.breaks.items())
-        ],
-        "active_workers": [actor(who) for who in sorted(snapshot.active_workers)],
+        "vector": {ACTOR_NAMES[who]: count for who, count in sorted(snapshot.vector.items())},
+        "counts_not": names.of(cid for cid in events if cid not in snapshot.counts),
+        "outside_log": names.of(cid for cid in events if cid not in snapshot.log),
+        "ignored": [{"event": names.events[it.event], "index": it.index, "rule": it.rule} for it in ignored],
+        "active_workers": [ACTOR_NAMES[who] for who in sorted(snapshot.active_workers)],
         "seen_by": {
-            said.name: [actor(who) for who in sorted(snapshot.seen_by[said.cid])]
-            for said in world.events()
-            if snapshot.seen_by.get(said.cid)
+            names.events[cid]: [ACTOR_NAMES[who] for who in sorted(snapshot.seen_by[cid])]
+            for cid in events
+            if snapshot.seen_by.get(cid)
         },
         "members": [_member(member, names) for member in snapshot.roster.members],
         "presences": [_presence(presence, names) for presence in snapshot.roster.presences],
         "tasks": [_task(snapshot.tasks[key], names) for key in sorted(snapshot.tasks)],
         "roster_hash": roster_hash(snapshot.roster).hex(),
         "state_root": snapshot.state_root.hex(),
-        "views": [
-            {
-                "now": START_MS + at,
-                "status": {task: status if isinstance(status, str) else status[0] for task, status in found.items()},
-                "holder": {task: status[1] for task, status in found.items() if not isinstance(status, str)},
-            }
-            for at, found in scene.views.items()
-        ],
-        "tainted": list(scene.tainted),
     }
 
 
 def _member(member: Member, names: Names) -> Json:
     return {
-        "actor": names.world.actor_name(member.actor),
+        "actor": ACTOR_NAMES[member.actor],
         "grant": names.events[member.grant],
         "roles": list(member.roles),
         "labels": list(member.labels),
@@ -114,7 +124,7 @@ def _member(member: Member, names: Names) -> Json:
 
 def _presence(presence: Presence, names: Names) -> Json:
     return {
-        "actor": names.world.actor_name(presence.actor),
+        "actor": ACTOR_NAMES[presence.actor],
         "joined": presence.joined,
         "labels": list(presence.labels),
         "slots": presence.slots,
@@ -125,7 +135,7 @@ def _presence(presence: Presence, names: Names) -> Json:
 
 def _task(task: TaskRecord, names: Names) -> Json:
     return {
-        "task": names.world.task_names[task.key],
+        "task": names.tasks[task.key],
         "key": task.key.hex(),
         "submits": names.of(task.submits),
         "priority": task.priority,
@@ -145,7 +155,7 @@ def _task(task: TaskRecord, names: Names) -> Json:
 def _claim(claim: ClaimRecord, names: Names) -> Json:
     return {
         "event": names.events[claim.cid],
-        "actor": names.world.actor_name(claim.actor),
+        "actor": ACTOR_NAMES[claim.actor],
         "attempt": claim.attempt,
         "distance": claim.distance,
         "until": claim.until,

@@ -68,7 +68,11 @@ def life() -> Scene:
     task = w.submit("T", "alice", spec_of("build", payload=payload, requires=["linux"]), at=20, priority=7)  # type: ignore[arg-type]  # a map of values
     c = w.say("claim", "w1", "w1 takes T for a minute", claim_op(task, w.cids("T")), at=1_000)
     r = w.say(
-        "renew", "w1", "w1 is at half", on_task("renew", task, [c], claim=c, lease_ms=MINUTE_MS, progress="50 %"), at=30_000
+        "renew",
+        "w1",
+        "w1 is at half",
+        on_task("renew", task, [c], claim=c, lease_ms=MINUTE_MS, progress="50 %"),
+        at=30_000,
     )
     done = on_task(
         "complete",
@@ -97,7 +101,12 @@ def operations() -> Scene:
     crew(w)
     task = w.submit("T", "alice", spec_of("build"), at=20)
     unknown = w.say(
-        "bookmark", "alice", "an operation of a later version, on T", on_task("bookmark", task, w.cids("T")), at=30, breaks="M1"
+        "bookmark",
+        "alice",
+        "an operation of a later version, on T",
+        on_task("bookmark", task, w.cids("T")),
+        at=30,
+        breaks="M1",
     )
     w.say("greet", "alice", "an unknown operation on no task", {"op": "greet"}, at=31, breaks="M1")
     claim = {**claim_op(task, [unknown]), "mood": "an unknown field means nothing"}
@@ -105,11 +114,32 @@ def operations() -> Scene:
     bad = w.say(
         "bad-renew", "w1", "a lease of 0 ms", on_task("renew", task, [c], claim=c, lease_ms=0), at=50, breaks="M2"
     )
-    w.say("malformed", "owner", "each malformed in its own way", *_malformed(), at=60, breaks=dict.fromkeys(range(18), "M2"))
-    w.say("complete", "w1", "follows the claim through the malformed one", on_task("complete", task, [bad], claim=c), at=70)
+    w.say(
+        "malformed",
+        "owner",
+        "each malformed in its own way",
+        *_malformed(),
+        at=60,
+        breaks=dict.fromkeys(range(18), "M2"),
+    )
+    w.say(
+        "complete",
+        "w1",
+        "follows the claim through the malformed one",
+        on_task("complete", task, [bad], claim=c),
+        at=70,
+    )
     other = spec_of("other")
     w.task_names[w.key("alice", other)] = "U"
-    w.say("U", "alice", "the same request twice", submit_op(other, 5, START_MS), submit_op(other, 9, 1), at=80, breaks={1: "M3"})
+    w.say(
+        "U",
+        "alice",
+        "the same request twice",
+        submit_op(other, 5, START_MS),
+        submit_op(other, 9, 1),
+        at=80,
+        breaks={1: "M3"},
+    )
     u = w.key("alice", other)
     w.say(
         "two-priorities",
@@ -133,7 +163,15 @@ def operations() -> Scene:
         at=82,
         breaks={1: "M3", 3: "M3"},
     )
-    w.say("join-leave", "w1", "joins and leaves at once", {"op": "join", "labels": []}, {"op": "leave"}, at=83, breaks={1: "M3"})
+    w.say(
+        "join-leave",
+        "w1",
+        "joins and leaves at once",
+        {"op": "join", "labels": []},
+        {"op": "leave"},
+        at=83,
+        breaks={1: "M3"},
+    )
     return Scene(
         "operations",
         "Unknown and malformed operations, and several on one thing in one event.",
@@ -182,8 +220,22 @@ def roles() -> Scene:
     follows = w.cids("T")
     w.say("claim-alice", "alice", "a submitter claims", claim_op(task, follows), at=11, breaks="F0b")
     w.say("claim-empty", "w1", "follows nothing", claim_op(task, []), at=12, breaks="F0a")
-    w.say("claim-beside", "w1", "follows an event without operation on T", claim_op(task, w.cids("grant-w1")), at=13, breaks="F0a")
-    w.say("claim-junk", "w1", "the walk stops at an unsound claim", claim_op(task, w.cids("claim-alice")), at=14, breaks="F0a")
+    w.say(
+        "claim-beside",
+        "w1",
+        "follows an event without operation on T",
+        claim_op(task, w.cids("grant-w1")),
+        at=13,
+        breaks="F0a",
+    )
+    w.say(
+        "claim-junk",
+        "w1",
+        "the walk stops at an unsound claim",
+        claim_op(task, w.cids("claim-alice")),
+        at=14,
+        breaks="F0a",
+    )
     c = w.say("claim", "w1", "w1 takes T", claim_op(task, follows), at=15)
     for at, op, fields in (
         (16, "renew", {"lease_ms": 1}),
@@ -191,7 +243,14 @@ def roles() -> Scene:
         (18, "fail", {"class": "x", "error": ""}),
         (19, "complete", {}),
     ):
-        w.say(f"{op}-alice", "alice", f"a submitter says {op}", on_task(op, task, [c], claim=c, **fields), at=at, breaks="F0b")
+        w.say(
+            f"{op}-alice",
+            "alice",
+            f"a submitter says {op}",
+            on_task(op, task, [c], claim=c, **fields),
+            at=at,
+            breaks="F0b",
+        )
     for at, op, more in ((20, "cancel", {}), (21, "prioritize", {"priority": 1}), (22, "requeue", {})):
         w.say(f"{op}-w1", "w1", f"a worker says {op}", on_task(op, task, [c], **more), at=at, breaks="F0b")
     w.say("submit-w1", "w1", "a worker submits V", submit_op(spec_of("v"), 5, START_MS), at=23, breaks="F0b")
@@ -214,16 +273,32 @@ def roles() -> Scene:
 
 def _roster_without_effect(w: World) -> None:
     owner, w2, stranger = key_of("owner").actor, key_of("w2").actor, key_of("stranger").actor
-    w.say("admit-w1", "w1", "a worker admits", {"op": "admit", "actor": stranger, "roles": ["worker"]}, at=30, breaks="R1")
-    w.say("admit-owner", "owner", "an owner is admitted", {"op": "admit", "actor": owner, "roles": ["worker"]}, at=31, breaks="R1")
+    w.say(
+        "admit-w1", "w1", "a worker admits", {"op": "admit", "actor": stranger, "roles": ["worker"]}, at=30, breaks="R1"
+    )
+    w.say(
+        "admit-owner",
+        "owner",
+        "an owner is admitted",
+        {"op": "admit", "actor": owner, "roles": ["worker"]},
+        at=31,
+        breaks="R1",
+    )
     revoke = {"op": "revoke", "grant": w.cid("grant-w2"), "actor": w2, "keep": []}
     w.say("revoke-w1", "w1", "a worker revokes", revoke, at=32, breaks="R2")
     w.say(
-        "revoke-owner", "owner", "an owner is revoked", {"op": "revoke", "grant": None, "actor": owner, "keep": []}, at=33, breaks="R2"
+        "revoke-owner",
+        "owner",
+        "an owner is revoked",
+        {"op": "revoke", "grant": None, "actor": owner, "keep": []},
+        at=33,
+        breaks="R2",
     )
     w.say("join-alice", "alice", "a submitter joins", {"op": "join", "labels": []}, at=34, breaks="R3")
     w.say("leave-alice", "alice", "a submitter leaves", {"op": "leave"}, at=35, breaks="R3")
-    w.say("join-mac", "w1", "a label that the grant does not list", {"op": "join", "labels": ["mac"]}, at=36, breaks="R3")
+    w.say(
+        "join-mac", "w1", "a label that the grant does not list", {"op": "join", "labels": ["mac"]}, at=36, breaks="R3"
+    )
 
 
 def claiming() -> Scene:
@@ -238,7 +313,14 @@ def claiming() -> Scene:
     wait = backoff_ms(a, Backoff(1_000, 4_000), 0)
     w.say("a-backoff", "w2", "1 ms before the backoff is over", claim_op(a, [f1]), at=70_000 + wait - 1, breaks="F1c")
     c2 = w.say("a-claim-2", "w2", "the backoff is over", claim_op(a, [f1]), at=70_000 + wait)
-    w.say("a-used-up", "w1", "attempt 2 has run out, as its lease did", claim_op(a, [c2]), at=70_000 + wait + MINUTE_MS, breaks="F1d")
+    w.say(
+        "a-used-up",
+        "w1",
+        "attempt 2 has run out, as its lease did",
+        claim_op(a, [c2]),
+        at=70_000 + wait + MINUTE_MS,
+        breaks="F1d",
+    )
     opens, closes = START_MS + 200_000, START_MS + 300_000
     b = w.submit("B", "alice", spec_of("b", not_before=opens, expires_at=closes), at=150_000)
     w.say("b-early", "w1", "1 ms before not_before", claim_op(b, w.cids("B")), at=199_999, breaks="F1c")
@@ -255,9 +337,18 @@ def claiming() -> Scene:
     w.say("d-claim", "w2", "with B's completion", claim_op(d, w.cids("D"), [done]), at=300_006)
     e = w.submit("E", "alice", spec_of("e"), at=300_007)
     most = w.policy.lease_ms_max
-    w.say("e-greedy", "w1", "1 ms longer than allowed", claim_op(e, w.cids("E"), lease_ms=most + 1), at=300_008, breaks="F1f")
+    w.say(
+        "e-greedy",
+        "w1",
+        "1 ms longer than allowed",
+        claim_op(e, w.cids("E"), lease_ms=most + 1),
+        at=300_008,
+        breaks="F1f",
+    )
     ce = w.say("e-claim-1", "w1", "as long as allowed", claim_op(e, w.cids("E"), lease_ms=most), at=300_009)
-    re = w.say("e-release", "w1", "gives it back", on_task("release", e, [ce], claim=ce, reason="shutting down"), at=300_010)
+    re = w.say(
+        "e-release", "w1", "gives it back", on_task("release", e, [ce], claim=ce, reason="shutting down"), at=300_010
+    )
     w.say("e-claim-2", "w2", "attempt 2; the first was released and did not fail", claim_op(e, [re]), at=300_011)
     now = 300_012
     return Scene(
@@ -279,21 +370,46 @@ def holding() -> Scene:
     crew(w)
     t = w.submit("T", "alice", spec_of("t"), at=10)
     c1 = w.say("claim-1", "w1", "attempt 1", claim_op(t, w.cids("T")), at=1_000)
-    w.say("steal", "w2", "completes the claim of another", on_task("complete", t, [c1], claim=c1), at=1_001, breaks="F2a")
-    w.say("blind", "w1", "does not follow its claim", on_task("complete", t, w.cids("T"), claim=c1), at=1_002, breaks="F2b")
+    w.say(
+        "steal", "w2", "completes the claim of another", on_task("complete", t, [c1], claim=c1), at=1_001, breaks="F2a"
+    )
+    w.say(
+        "blind",
+        "w1",
+        "does not follow its claim",
+        on_task("complete", t, w.cids("T"), claim=c1),
+        at=1_002,
+        breaks="F2b",
+    )
     x = w.say("second", "w1", "claims while its own claim runs", claim_op(t, [c1]), at=1_003, breaks="F1b")
-    w.say("on-unsound", "w1", "completes its unsound claim", on_task("complete", t, [c1, x], claim=x), at=1_004, breaks="F2b")
+    w.say(
+        "on-unsound",
+        "w1",
+        "completes its unsound claim",
+        on_task("complete", t, [c1, x], claim=x),
+        at=1_004,
+        breaks="F2b",
+    )
     r1 = w.say("release", "w1", "gives it back", on_task("release", t, [c1], claim=c1), at=1_005)
     renew = on_task("renew", t, [r1], claim=c1, lease_ms=1)
     w.say("renew-released", "w1", "renews what it gave back", renew, at=1_006, breaks="F2c")
     c2 = w.say("claim-2", "w2", "attempt 2", claim_op(t, [r1]), at=1_007)
     fail = on_task("fail", t, [c2], claim=c2, **{"class": "exit", "error": ""})
     f2 = w.say("fail", "w2", "attempt 2 fails", fail, at=1_008)
-    w.say("complete-failed", "w2", "completes what failed", on_task("complete", t, [f2], claim=c2), at=1_009, breaks="F2c")
+    w.say(
+        "complete-failed", "w2", "completes what failed", on_task("complete", t, [f2], claim=c2), at=1_009, breaks="F2c"
+    )
     at = 1_008 + backoff_ms(t, DEFAULT_BACKOFF, 0)
     c3 = w.say("claim-3", "w1", "attempt 3", claim_op(t, [f2]), at=at)
     gone = w.say("cancel", "alice", "alice cancels", on_task("cancel", t, [c3]), at=at + 1)
-    w.say("after-cancel", "w1", "completes what it saw cancelled", on_task("complete", t, [gone], claim=c3), at=at + 2, breaks="F2d")
+    w.say(
+        "after-cancel",
+        "w1",
+        "completes what it saw cancelled",
+        on_task("complete", t, [gone], claim=c3),
+        at=at + 2,
+        breaks="F2d",
+    )
     u = w.submit("U", "alice", spec_of("u", timeout_ms=150_000), at=20_000)
     most = w.policy.lease_ms_max
     cu = w.say("u-claim", "w2", "for a minute", claim_op(u, w.cids("U")), at=30_000)
@@ -303,8 +419,16 @@ def holding() -> Scene:
     w.say("u-renew", "w2", "after its lease ended; bounded by timeout_ms", late, at=95_000)
     v = w.submit("V", "alice", spec_of("v"), at=95_001)
     cv = w.say("v-claim", "w1", "for a minute", claim_op(v, w.cids("V")), at=95_002)
-    dv = w.say("v-complete", "w1", "done, late: the lease has ended", on_task("complete", v, [cv], claim=cv), at=95_002 + 2 * MINUTE_MS)
-    w.say("v-again", "w1", "done twice", on_task("complete", v, [dv], claim=cv), at=95_003 + 2 * MINUTE_MS, breaks="F2d")
+    dv = w.say(
+        "v-complete",
+        "w1",
+        "done, late: the lease has ended",
+        on_task("complete", v, [cv], claim=cv),
+        at=95_002 + 2 * MINUTE_MS,
+    )
+    w.say(
+        "v-again", "w1", "done twice", on_task("complete", v, [dv], claim=cv), at=95_003 + 2 * MINUTE_MS, breaks="F2d"
+    )
     return Scene(
         "holding",
         "What the holder of a claim may say: renew, release, fail, complete. Renewals are bounded by timeout_ms.",
@@ -368,10 +492,24 @@ def partition() -> Scene:
     order = {name: nearer(w, keys[name], w.cid(name), "w1", "w2") for name in keys}
     for name in "AB":
         for who in ("w1", "w2"):
-            w.say(f"{name}-claim-{who}", who, f"takes {name}, unseen by the other", claim_op(keys[name], w.cids(name)), at=1_000, after=shared)
+            w.say(
+                f"{name}-claim-{who}",
+                who,
+                f"takes {name}, unseen by the other",
+                claim_op(keys[name], w.cids(name)),
+                at=1_000,
+                after=shared,
+            )
     for who in ("w1", "w2"):
         c = w.cid(f"B-claim-{who}")
-        w.say(f"B-complete-{who}", who, "is done with B", on_task("complete", keys["B"], [c], claim=c), at=2_000, after=[c])
+        w.say(
+            f"B-complete-{who}",
+            who,
+            "is done with B",
+            on_task("complete", keys["B"], [c], claim=c),
+            at=2_000,
+            after=[c],
+        )
     for name in "CD":
         c = w.say(f"{name}-claim", "w1", f"takes {name}", claim_op(keys[name], w.cids(name)), at=1_000, after=shared)
         cancel = on_task("cancel", keys[name], w.cids(name))
@@ -381,9 +519,25 @@ def partition() -> Scene:
     far, near = reversed(order["E"])
     e = keys["E"]
     c1 = w.say("E-claim-far", far, "takes E", claim_op(e, w.cids("E")), at=1_000, after=shared)
-    c2 = w.say("E-claim-near", near, "the lease has ended: attempt 2", claim_op(e, [c1]), at=1_000 + MINUTE_MS, after=[c1])
-    w.say("E-complete-far", far, "late, without having seen attempt 2", on_task("complete", e, [c1], claim=c1), at=70_000, after=[c1])
-    w.say("E-complete-near", near, "without having seen the late one", on_task("complete", e, [c2], claim=c2), at=80_000, after=[c2])
+    c2 = w.say(
+        "E-claim-near", near, "the lease has ended: attempt 2", claim_op(e, [c1]), at=1_000 + MINUTE_MS, after=[c1]
+    )
+    w.say(
+        "E-complete-far",
+        far,
+        "late, without having seen attempt 2",
+        on_task("complete", e, [c1], claim=c1),
+        at=70_000,
+        after=[c1],
+    )
+    w.say(
+        "E-complete-near",
+        near,
+        "without having seen the late one",
+        on_task("complete", e, [c2], claim=c2),
+        at=80_000,
+        after=[c2],
+    )
     return Scene(
         "partition",
         "Concurrent claims, completions and cancels: the nearest holds, a completion beats a cancel, the rest is kept.",
@@ -405,14 +559,33 @@ def resubmit() -> Scene:
     w.say("news", "alice", "alice has seen more on this machine", at=5)
     spec = spec_of("build")
     task = w.submit("T", "alice", spec, at=10, priority=5)
-    claimed = w.say("claim-1", "w1", "measured from T, the only submit it follows", claim_op(task, w.cids("T")), at=1_000)
+    claimed = w.say(
+        "claim-1", "w1", "measured from T, the only submit it follows", claim_op(task, w.cids("T")), at=1_000
+    )
     w.say("release", "w1", "gives it back", on_task("release", task, [claimed], claim=claimed), at=1_001)
-    w.submit("T-again", "alice", spec, "the same request from another machine, which had seen less", at=20, priority=9, after=early)
-    w.say("claim-2", "w2", "follows both; measured from the least", claim_op(task, w.cids("release", "T-again")), at=2_000)
+    w.submit(
+        "T-again",
+        "alice",
+        spec,
+        "the same request from another machine, which had seen less",
+        at=20,
+        priority=9,
+        after=early,
+    )
+    w.say(
+        "claim-2", "w2", "follows both; measured from the least", claim_op(task, w.cids("release", "T-again")), at=2_000
+    )
     other = w.submit("U", "alice", spec_of("other"), at=3_000)
     seen = tuple(w.heads)
     for who, priority in (("alice", 2), ("owner", 10)):
-        w.say(f"priority-{who}", who, f"to {priority}", on_task("prioritize", other, w.cids("U"), priority=priority), at=3_001, after=seen)
+        w.say(
+            f"priority-{who}",
+            who,
+            f"to {priority}",
+            on_task("prioritize", other, w.cids("U"), priority=priority),
+            at=3_001,
+            after=seen,
+        )
     return Scene(
         "resubmit",
         "The same request twice is one task; the submit that is least in the linear order rules. Of two concurrent priorities the greatest rules.",
@@ -436,13 +609,27 @@ def fences() -> Scene:
     z = w.submit("Z", "bob", spec_of("z"), at=14)
     x1 = w.say("x1", "w1", "w1 takes T", claim_op(t, w.cids("T")), at=1_000)
     x2 = w.say("x2", "w1", "and completes it", on_task("complete", t, [x1], claim=x1), at=2_000)
-    w.say("x3", "w1", "hidden and back-dated: completes T once more", on_task("complete", t, [x1], claim=x1), at=1_001, after=[x1])
+    w.say(
+        "x3",
+        "w1",
+        "hidden and back-dated: completes T once more",
+        on_task("complete", t, [x1], claim=x1),
+        at=1_001,
+        after=[x1],
+    )
     w.heads.discard(w.cid("x3"))
     uc = w.say("U-claim", "w2", "w2 takes U, which rests on x2", claim_op(u, w.cids("U"), [x2]), at=3_000)
     w.say("U-complete", "w2", "and completes it", on_task("complete", u, [uc], claim=uc), at=4_000)
     x4 = w.say("x4", "w1", "w1 takes V for an hour", claim_op(v, w.cids("V"), lease_ms=60 * MINUTE_MS), at=4_001)
     w.say("V-early", "w2", "x4 runs, and no revocation is in its past", claim_op(v, [x4]), at=4_002, breaks="F1b")
-    w.say("Z-claim", "w2", "takes Z: sound, but Z's submit is about to be void", claim_op(z, w.cids("Z")), at=4_003, breaks="F0a")
+    w.say(
+        "Z-claim",
+        "w2",
+        "takes Z: sound, but Z's submit is about to be void",
+        claim_op(z, w.cids("Z")),
+        at=4_003,
+        breaks="F0a",
+    )
     w1, bob = key_of("w1").actor, key_of("bob").actor
     grant = w.cid("grant-workers")
     revoke = {"op": "revoke", "grant": grant, "actor": w1, "keep": [x2]}
@@ -537,7 +724,14 @@ def needs() -> Scene:
         w,
         {
             1_013: {"dead": ("held", "dead-claim"), "needs-dead": "waiting", "expiring": "ready", "later": "waiting"},
-            4_999: always | {"dead": "dead", "needs-dead": "blocked", "expiring": "ready", "needs-expiring": "waiting", "free": ("held", "held-claim")},
+            4_999: always
+            | {
+                "dead": "dead",
+                "needs-dead": "blocked",
+                "expiring": "ready",
+                "needs-expiring": "waiting",
+                "free": ("held", "held-claim"),
+            },
             5_000: always | {"expiring": "expired", "needs-expiring": "blocked", "failing": "waiting"},
             retry - 1: {"failing": "waiting"},
             retry: {"failing": "ready"},
@@ -557,7 +751,13 @@ def scheduling() -> Scene:
         w.say(f"join-{who}", who, f"{who} joins", {"op": "join", "labels": labels}, at=10 + at)
     plain = w.key("alice", spec_of("plain"))
     w.task_names[plain] = "plain"
-    w.say("plain", "alice", "back-dates created_at by a day", submit_op(spec_of("plain"), 5, START_MS - 86_400_000), at=10_000)
+    w.say(
+        "plain",
+        "alice",
+        "back-dates created_at by a day",
+        submit_op(spec_of("plain"), 5, START_MS - 86_400_000),
+        at=10_000,
+    )
     w.submit("gpu", "alice", spec_of("gpu", requires=["gpu", "linux"]), at=11_000, priority=9)
     w.submit("later", "alice", spec_of("later", not_before=START_MS + 50_000), at=12_000, priority=1)
     need = w.submit("need", "alice", spec_of("need"), at=13_000)

@@ -1,6 +1,6 @@
-"""Write the vectors of specs/vectors: `make vectors`. Fixed keys, times and nonces, so the same bytes every time.
+"""Write the vectors of specs/vectors, and what is generated in the pages of specs: `make vectors`. Fixed keys, times and nonces, so the same bytes every time.
 
-    python tests/vectors/generate.py [FOLDER]
+python tests/vectors/generate.py [FOLDER]
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from ledger.multibase import encode_base58btc
 from ledger.operations import Backoff
 from tests.vectors.board_vector import Json, board_vector, snapshot_of
 from tests.vectors.boards import SCENES, fences, life, openly, resubmit
+from tests.vectors.pages import refresh
 from tests.vectors.readable import dag_json, write_json
 from tests.vectors.refusals import codec_vector, refused_vector
 from tests.vectors.turns import scheduling_vector
 from tests.vectors.world import ACTORS, World, event_of, key_of, seed_of
 
 VECTORS = Path(__file__).resolve().parents[2] / "specs" / "vectors"
-EXAMPLE = "claim"
-"""The event of boards/life.json that specs/events.md shows whole."""
 
 
 def generate(folder: Path) -> None:
@@ -80,7 +79,13 @@ def _cids() -> Json:
         "what": "Names of blocks: `codec` of the content, CID as bytes and as text.",
         "rules": ["E1"],
         "cases": [
-            {"content": content.hex(), "codec": codec, "bytes": cid.hex(), "base32": str(cid), "base58btc": encode_base58btc(cid)}
+            {
+                "content": content.hex(),
+                "codec": codec,
+                "bytes": cid.hex(),
+                "base32": str(cid),
+                "base58btc": encode_base58btc(cid),
+            }
             for content, codec, cid in (
                 (b"", "raw", Cid.of_raw(b"")),
                 (b"make test", "raw", Cid.of_raw(b"make test")),
@@ -138,10 +143,19 @@ def _hashes() -> Json:
                 spec = op["spec"]
                 assert isinstance(spec, dict)
                 task = world.key(world.actor_name(event.actor), spec)
-                keys.append({"ledger": str(world.ledger), "submitter": event.actor.hex(), "spec": encode(spec).hex(), "key": task.hex()})
+                keys.append(
+                    {
+                        "ledger": str(world.ledger),
+                        "submitter": event.actor.hex(),
+                        "spec": encode(spec).hex(),
+                        "key": task.hex(),
+                    }
+                )
                 anchor = anchor_of(said.cid, task)
                 near = {name: distance(key_of(name).actor, anchor) for name in ACTORS}
-                anchors.append({"submit": str(said.cid), "key": task.hex(), "anchor": anchor.to_bytes(32).hex(), "distances": near})
+                anchors.append(
+                    {"submit": str(said.cid), "key": task.hex(), "anchor": anchor.to_bytes(32).hex(), "distances": near}
+                )
     task = TaskKey(bytes.fromhex(str(keys[0]["key"])))
     backoffs = [(Backoff(), n) for n in (0, 1, 6, 7, 99)] + [(Backoff(1_000, 1_500), 1), (Backoff(0, 0), 3)]
     return {
@@ -228,15 +242,8 @@ def _write_car(folder: Path) -> None:
     known = world.cids("x2")
     past = _upto(world, known)
     part = _car(snapshot.heads, [(cid, block) for cid, block in log if cid not in past])
-    bad = whole[:-1] + bytes((whole[-1] ^ 1,))
     names = {said.cid: said.name for said in world.events()}
-    frontier = {
-        "v": 1,
-        "ledger": world.ledger,
-        "heads": list(snapshot.heads),
-        "reducer": 1,
-        "state_root": snapshot.state_root,
-    }
+    frontier = {"v": 1, "ledger": world.ledger, "heads": snapshot.heads, "samples": _samples(world, snapshot.log)}
     write_json(
         folder / "car.json",
         {
@@ -246,20 +253,49 @@ def _write_car(folder: Path) -> None:
             "roots": [names[cid] for cid in snapshot.heads],
             "sections": ["genesis", *(names[cid] for cid, _ in log)],
             "not_sent": [said.name for said in world.events() if said.cid not in snapshot.log],
-            "since": {"known": ["x2"], "sections": [names[cid] for cid, _ in log if cid not in past], "bytes": len(part)},
+            "since": {
+                "known": ["x2"],
+                "sections": [names[cid] for cid, _ in log if cid not in past],
+                "bytes": len(part),
+            },
             "blobs": _blob_car(openly().world),
             "readings": [
-                {"what": "backwards, each section twice, a root that is not there", "car": _odd(world), "accepted": 3, "bad": 0, "ends": "well"},
-                {"what": "the last block does not hash to its CID", "from": "ledger.car", "flip_last_bit": True, "accepted": len(log) - 1, "bad": 1, "ends": "well"},
-                {"what": "cut short by a byte", "from": "ledger.car", "drop": 1, "accepted": len(log) - 1, "bad": 0, "ends": "error"},
+                {
+                    "what": "backwards, each section twice, a root that is not there",
+                    "car": _odd(world),
+                    "accepted": 3,
+                    "bad": 0,
+                    "ends": "well",
+                },
+                {
+                    "what": "the last block does not hash to its CID",
+                    "from": "ledger.car",
+                    "flip_last_bit": True,
+                    "accepted": len(log) - 1,
+                    "bad": 1,
+                    "ends": "well",
+                },
+                {
+                    "what": "cut short by a byte",
+                    "from": "ledger.car",
+                    "drop": 1,
+                    "accepted": len(log) - 1,
+                    "bad": 0,
+                    "ends": "error",
+                },
                 {"what": "a CARv2 pragma", "car": "0aa16776657273696f6e02", "accepted": 0, "bad": 0, "ends": "error"},
-                {"what": "a length that is not in its shortest form", "car": whole[: _header_end(whole)].hex() + "8000", "accepted": 0, "bad": 0, "ends": "error"},
+                {
+                    "what": "a length that is not in its shortest form",
+                    "car": whole[: _header_end(whole)].hex() + "8000",
+                    "accepted": 0,
+                    "bad": 0,
+                    "ends": "error",
+                },
             ],
             "import": [{"event": name, "verdict": verdict} for name, verdict in _import_report(world)],
             "frontier": encode(frontier).hex(),
         },
     )
-    assert len(bad) == len(whole)
 
 
 def _car(roots: Sequence[Cid], blocks: Sequence[tuple[Cid, bytes]]) -> bytes:
@@ -289,11 +325,24 @@ def _upto(world: World, cids: Sequence[Cid]) -> set[Cid]:
     return found
 
 
+def _samples(world: World, log: frozenset[Cid]) -> list[Cid]:
+    """X6: of the heights 1, 2, 4, ... below the top of the log, the least eight CIDs each."""
+    heights = {cid: world.verified[cid].event.height for cid in log}
+    top, step = max(heights.values()), 1
+    samples: list[Cid] = []
+    while step < top:
+        samples += sorted(cid for cid, height in heights.items() if height == top - step)[:8]
+        step *= 2
+    return samples
+
+
 def _odd(world: World) -> str:
     """A small file: the first three events backwards, each twice, then the genesis, with a root that is not there."""
     first = [(said.cid, said.block) for said in world.events()[:3]]
     genesis = (world.ledger, world.genesis.encode())
-    return _car([Cid.of(b"not there")], [section for pair in reversed(first) for section in (pair, pair)] + [genesis]).hex()
+    return _car(
+        [Cid.of(b"not there")], [section for pair in reversed(first) for section in (pair, pair)] + [genesis]
+    ).hex()
 
 
 def _blob_car(world: World) -> Json:
@@ -301,7 +350,11 @@ def _blob_car(world: World) -> Json:
     contents = sorted((Cid.of_raw(data), data) for data in (b"a payload too large to stand in an event", b"the output"))
     log = [(said.cid, said.block) for said in world.events()]
     car = _car(snapshot_of(world).heads, [(world.ledger, world.genesis.encode()), *log, *contents])
-    return {"board": "boards/open.json", "blobs": [{"cid": str(cid), "data": data.hex()} for cid, data in contents], "car": car.hex()}
+    return {
+        "board": "boards/open.json",
+        "blobs": [{"cid": str(cid), "data": data.hex()} for cid, data in contents],
+        "car": car.hex(),
+    }
 
 
 def _import_report(world: World) -> list[tuple[str, str]]:
@@ -312,3 +365,5 @@ def _import_report(world: World) -> list[tuple[str, str]]:
 
 if __name__ == "__main__":
     generate(Path(sys.argv[1]) if len(sys.argv) > 1 else VECTORS)
+    if len(sys.argv) == 1:
+        refresh(VECTORS.parent)

@@ -45,6 +45,8 @@ def _text(value: object, depth: int) -> str:
         return flat
     pad, end = "  " * (depth + 1), "  " * depth
     if isinstance(value, Mapping):
-        members = [f"{pad}{json.dumps(name, ensure_ascii=False)}: {_text(member, depth + 1)}" for name, member in value.items()]
+        members = [
+            f"{pad}{json.dumps(name, ensure_ascii=False)}: {_text(member, depth + 1)}" for name, member in value.items()
+        ]
         return "{\n" + ",\n".join(members) + f"\n{end}}}"
     return "[\n" + ",\n".join(pad + _text(element, depth + 1) for element in value) + f"\n{end}]"

@@ -82,9 +82,7 @@ def refused_vector() -> Json:
         "rules": [f"A{n}" for n in range(1, 12)] + ["E2"],
         "ledger": str(world.ledger),
         "genesis": world.genesis.encode().hex(),
-        "accepted": [
-            {"name": said.name, "cid": str(said.cid), "block": said.block.hex()} for said in world.events()
-        ],
+        "accepted": [{"name": said.name, "cid": str(said.cid), "block": said.block.hex()} for said in world.events()],
         "cases": cases.found,
     }
 
@@ -134,7 +132,11 @@ def _a2(cases: Cases) -> None:
     swapped("the version 1.0, a float", "617601", "6176f93c00")
     swapped("undefined instead of the version", "617601", "6176f7")
     swapped("a tag other than 42", "617601", "6176c101")
-    swapped("keys `v` and `ops` the other way round", "617601636f707381a1626f70656772656574", "636f707381a1626f70656772656574617601")
+    swapped(
+        "keys `v` and `ops` the other way round",
+        "617601636f707381a1626f70656772656574",
+        "636f707381a1626f70656772656574617601",
+    )
     swapped("the key `v` twice", "617601", "617601617601")
     swapped("a key that is bytes", "617601", "417601")
     swapped("a list of indefinite length", "636f707381a1626f70656772656574", "636f70739fa1626f70656772656574ff")
@@ -195,7 +197,9 @@ def _genesis_cases(cases: Cases) -> None:
     founded("A3", "a nonce of 15 bytes", replace(genesis, nonce=bytes(15)))
     founded("A3", "an empty name", replace(genesis, name=""))
     founded("A5", "an owner of small order", replace(genesis, owners=(ActorKey(_y(1)),)))
-    founded("accepted", "owners need not be points of the curve", replace(genesis, owners=(ActorKey(_y(_off_curve())),)))
+    founded(
+        "accepted", "owners need not be points of the curve", replace(genesis, owners=(ActorKey(_y(_off_curve())),))
+    )
 
 
 def _a4(cases: Cases) -> None:
@@ -234,7 +238,9 @@ def _a6(cases: Cases) -> None:
     body = event.signed_bytes().removeprefix(EVENT_PREFIX)
     cases.add("A6", "signed without the prefix", replace(event, sig=key_of("alice").sign(body)).encode())
     unsigned = replace(event, sig=bytes(64)).encode()
-    cases.add("A6", "signed with `sig` as zeros", replace(event, sig=key_of("alice").sign(EVENT_PREFIX + unsigned)).encode())
+    cases.add(
+        "A6", "signed with `sig` as zeros", replace(event, sig=key_of("alice").sign(EVENT_PREFIX + unsigned)).encode()
+    )
     changed = replace(good, time=good.time + 1)
     cases.add("A6", "a field changed after signing", changed.encode())
     off = replace(good, actor=ActorKey(_y(_off_curve())))
@@ -254,7 +260,9 @@ def _a7(cases: Cases) -> None:
     cases.add("waiting", "a parent is not known", signed(replace(cases.good, parents=(absent,))), missing=[str(absent)])
     both = replace(cases.good, grant=absent, cites=(Cid.of(b"nor this"),))
     missing = [str(cid) for cid in both.links() if w.find(cid) is None]
-    cases.add("waiting", "grant and a citation are not known; the grant is asked for first", signed(both), missing=missing)
+    cases.add(
+        "waiting", "grant and a citation are not known; the grant is asked for first", signed(both), missing=missing
+    )
     blob = replace(cases.good, blobs=(Cid.of_raw(b"never seen"),))
     cases.add_signed("accepted", "blobs are not looked at", blob)
 

@@ -38,9 +38,28 @@ def _cases(lease_ms: int) -> Sequence[Case]:
     return (
         Case("ranks", "all three are heard of", rules, "w1", heard),
         Case("nearest", "the same, as another peer sees it", rules, "w3", heard),
-        Case("silent", "w2 was last heard of just now enough, w3 a millisecond too early", ("S3",), "w1", heard | {"w2": limit, "w3": limit - 1}),
-        Case("self", "a peer counts itself as heard of", ("S3",), "w3", {"w1": limit - 1, "w2": limit - 1, "w3": limit - 1}),
-        Case("first-seen", "this home saw all of them a second ago: every grace begins anew", ("S2", "S4", "S5"), "w2", heard, NOW - 1_000),
+        Case(
+            "silent",
+            "w2 was last heard of just now enough, w3 a millisecond too early",
+            ("S3",),
+            "w1",
+            heard | {"w2": limit, "w3": limit - 1},
+        ),
+        Case(
+            "self",
+            "a peer counts itself as heard of",
+            ("S3",),
+            "w3",
+            {"w1": limit - 1, "w2": limit - 1, "w3": limit - 1},
+        ),
+        Case(
+            "first-seen",
+            "this home saw all of them a second ago: every grace begins anew",
+            ("S2", "S4", "S5"),
+            "w2",
+            heard,
+            NOW - 1_000,
+        ),
         Case("not-eligible", "alice is no worker: nothing is hers to take", ("S6",), "alice", heard),
         Case("labels", "w1 lacks a label that one task requires", ("S3", "S6"), "w1", heard, 0, NOW + 60_000),
     )
@@ -75,7 +94,10 @@ def _case(world: World, case: Case) -> Json:
         assert ready_at is not None
         due, rank = due_at(ready_at, task.priority, world.policy), crew.rank_of(me, task)
         at = None if rank is None else take_at(ready_at, rank, world.policy)
-        tasks.append(_turn(world, crew, key, snapshot.tasks[key].submits[0]) | {"ready_at": ready_at, "due": due, "rank": rank, "take_at": at})
+        tasks.append(
+            _turn(world, crew, key, snapshot.tasks[key].submits[0])
+            | {"ready_at": ready_at, "due": due, "rank": rank, "take_at": at}
+        )
         if at is not None and at > now:
             delayed.append((at, key))
         elif at is not None:
@@ -108,7 +130,8 @@ def _turn(world: World, crew: Crew, key: TaskKey, submit: Cid) -> Json:
 def _follows() -> list[Json]:
     """S7 on invented heads: what an honest operation follows."""
     heads = [
-        {"cid": str(Cid.of(hashlib.sha256(bytes([n])).digest())), "height": 10 + n % 7, "op": "prioritize"} for n in range(67)
+        {"cid": str(Cid.of(hashlib.sha256(bytes([n])).digest())), "height": 10 + n % 7, "op": "prioritize"}
+        for n in range(67)
     ]
     heads[0] |= {"op": "claim", "height": 1}
     heads[1] |= {"op": "complete", "height": 2}
@@ -120,7 +143,12 @@ def _follows() -> list[Json]:
     kept = {str(head["cid"]) for head in (*always, *others[: 64 - len(always)])}
     few = heads[3:6]
     return [
-        {"what": "few heads: all of them", "heads": few, "acts_on": None, "follows": sorted(str(head["cid"]) for head in few)},
+        {
+            "what": "few heads: all of them",
+            "heads": few,
+            "acts_on": None,
+            "follows": sorted(str(head["cid"]) for head in few),
+        },
         {
             "what": "67 heads: the claim it acts on, completions, cancels, then the latest, 64 in all",
             "heads": heads,

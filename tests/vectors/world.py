@@ -95,9 +95,7 @@ class World:
 
     def events(self) -> list[Said]:
         """Return what was said, in the linear order."""
-        return sorted(
-            self.said.values(), key=lambda said: order_key(self.verified[said.cid].event.height, said.cid)
-        )
+        return sorted(self.said.values(), key=lambda said: order_key(self.verified[said.cid].event.height, said.cid))
 
     # ---- saying
 
@@ -174,7 +172,15 @@ class World:
         return cid
 
     def submit(
-        self, name: str, actor: str, spec: Mapping[str, Value], words: str = "", *, at: int, priority: int = 5, **more: object
+        self,
+        name: str,
+        actor: str,
+        spec: Mapping[str, Value],
+        words: str = "",
+        *,
+        at: int,
+        priority: int = 5,
+        **more: object,
     ) -> TaskKey:
         """Let `actor` submit a task; return its key. The event is called `name`, and so is the task at first."""
         key = self.key(actor, spec)

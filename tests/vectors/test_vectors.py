@@ -1,0 +1,355 @@
+"""The vectors of specs/vectors against our own code, and the specs' table of rules against both.
+
+`test_rule[ID]` is the test named for a rule in specs/README.md: it runs every vector that shows the rule.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crdt.attempts import backoff_ms
+from crdt.board import Board
+from crdt.board_store import MemoryBoardStore
+from crdt.clock import MerkleClock
+from crdt.order import anchor_of, distance, place_of
+from crdt.records import CompletionRecord, Snapshot
+from crdt.slow import reduce
+from crdt.view import tainted_inputs, view
+from ledger.acceptance import (
+    REFUSED,
+    Linked,
+    MissingLinks,
+    Refusal,
+    check_alone,
+    linked_event,
+    linked_genesis,
+    verify_event,
+    verify_genesis,
+)
+from ledger.car import CarError, read_car, write_car
+from ledger.cid import Cid, CidError
+from ledger.codec import decode, encode
+from ledger.events import Genesis, TaskKey, VerifiedEvent, task_key
+from ledger.keys import ActorKey, SigningKey, did_key, parse_did_key, verify_signature
+from ledger.operations import Backoff
+from tests.vectors.board_vector import Names, told
+from tests.vectors.generate import VECTORS, generate
+from tests.vectors.pages import PAGES, TEST, event_example, part_of, rule_table, rules_of, turn_example, vector_files
+from tests.vectors.readable import dag_json
+from tests.vectors.turns import scheduling_vector
+from tests.vectors.world import key_of
+
+SPECS = VECTORS.parent
+RULES = [rule for page in PAGES for rule in rules_of((SPECS / f"{page}.md").read_text(encoding="utf-8"))]
+FILES = vector_files(VECTORS)
+
+
+def load(name: str) -> Any:
+    return json.loads((VECTORS / name).read_text(encoding="utf-8"))
+
+
+# ---- the vectors and the pages as files
+
+
+def test_regenerating_changes_nothing(tmp_path: Path) -> None:
+    """The generator writes the very bytes that are there, no file more and none less."""
+    generate(tmp_path)
+    made = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    here = {path.relative_to(VECTORS).as_posix(): path.read_bytes() for path in VECTORS.rglob("*") if path.is_file()}
+    del here["README.md"]
+    assert made.keys() == here.keys()
+    assert [name for name in made if made[name] != here[name]] == []
+
+
+def test_the_pages_show_what_the_vectors_say() -> None:
+    """Examples and the table of rules in the pages are those of today's vectors."""
+    for page, name, text in (
+        ("events", "example", event_example()),
+        ("assignment", "example", turn_example(VECTORS)),
+        ("README", "rules", rule_table(SPECS)),
+    ):
+        assert part_of((SPECS / f"{page}.md").read_text(encoding="utf-8"), name) == text, page
+
+
+def test_every_rule_has_a_vector_and_every_vector_a_rule() -> None:
+    """The rules of the pages, of the table and of the vectors are the same, each once."""
+    assert len(RULES) == len(set(RULES))
+    assert set(RULES) == FILES.keys()
+    table = part_of((SPECS / "README.md").read_text(encoding="utf-8"), "rules")
+    assert all(f"`{TEST}[{rule}]`" in table for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule(rule: str) -> None:
+    """Every vector that shows the rule passes our own code."""
+    for name in FILES[rule]:
+        check(name)
+    breaking = [entry for name in FILES[rule] for entry in _breaking(name)]
+    if rule[0] in "AMF" and rule not in ("A7",):
+        assert rule in breaking
+
+
+def _breaking(name: str) -> list[str]:
+    vector = load(name)
+    if name.startswith("boards/"):
+        return [entry["rule"] for entry in vector["expect"]["ignored"]]
+    return [case["verdict"] for case in vector["cases"]] if name == "refused.json" else []
+
+
+@functools.cache
+def check(name: str) -> None:
+    """Run one vector file against our own code. Cached: a passed one passes."""
+    checks: dict[str, Callable[[Any], None]] = {
+        "keys.json": check_keys,
+        "cids.json": check_cids,
+        "codec.json": check_codec,
+        "signatures.json": check_signatures,
+        "hashes.json": check_hashes,
+        "clock.json": check_clock,
+        "refused.json": check_refused,
+        "scheduling.json": check_scheduling,
+        "car.json": check_car,
+    }
+    (check_board if name.startswith("boards/") else checks[name])(load(name))
+
+
+# ---- keys, names, hashes
+
+
+def check_keys(vector: Any) -> None:
+    for case in vector["keys"]:
+        key = SigningKey.from_seed(bytes.fromhex(case["seed"]))
+        assert (key.actor.hex(), did_key(key.actor), key.to_text()) == (case["public"], case["did"], case["secret"])
+        assert SigningKey.from_text(case["secret"]).actor == parse_did_key(case["did"]) == key.actor
+
+
+def check_cids(vector: Any) -> None:
+    for case in vector["cases"]:
+        content = bytes.fromhex(case["content"])
+        cid = Cid.of(content) if case["codec"] == "dag-cbor" else Cid.of_raw(content)
+        assert (cid.hex(), str(cid)) == (case["bytes"], case["base32"])
+        assert Cid.parse(case["base58btc"]) == Cid.parse(case["base32"]) == cid
+    for case in vector["refused"]:
+        with pytest.raises(CidError):
+            Cid.parse(case["text"])
+
+
+def check_codec(vector: Any) -> None:
+    for case in vector["cases"]:
+        value = decode(bytes.fromhex(case["encoded"]))
+        assert dag_json(value) == case["value"], case["what"]
+        assert encode(value).hex() == case["encoded"]
+
+
+def check_signatures(vector: Any) -> None:
+    for case in vector["cases"]:
+        actor, sig = ActorKey(bytes.fromhex(case["public"])), bytes.fromhex(case["sig"])
+        message = bytes.fromhex(case["message"])
+        assert verify_signature(actor, message, sig)
+        assert not verify_signature(actor, message + b"\0", sig)
+
+
+def check_hashes(vector: Any) -> None:
+    for case in vector["task_keys"]:
+        spec = decode(bytes.fromhex(case["spec"]))
+        assert isinstance(spec, dict)
+        submitter = ActorKey(bytes.fromhex(case["submitter"]))
+        assert task_key(Cid.parse(case["ledger"]), submitter, spec).hex() == case["key"]
+    for name, place in vector["places"].items():
+        assert place_of(key_of(name).actor) == int(place, 16)
+    for case in vector["anchors"]:
+        anchor = anchor_of(Cid.parse(case["submit"]), TaskKey(bytes.fromhex(case["key"])))
+        assert anchor == int(case["anchor"], 16)
+        assert {name: distance(key_of(name).actor, anchor) for name in case["distances"]} == case["distances"]
+    key = TaskKey(bytes.fromhex(vector["delays"]["key"]))
+    for case in vector["delays"]["cases"]:
+        assert backoff_ms(key, Backoff(case["base_ms"], case["max_ms"]), case["n"]) == case["delay_ms"]
+
+
+def check_clock(vector: Any) -> None:
+    clocks = {
+        name: MerkleClock.of_ledger("vector", clock["vector"], map(Cid.parse, clock["heads"]))
+        for name, clock in vector["clocks"].items()
+    }
+    words = {-1: ("before",), 0: ("equal", "concurrent"), 1: ("after",)}
+    for row, columns in vector["comparisons"].items():
+        assert clocks[row].merkle_root == vector["clocks"][row]["root"]
+        for column, word in columns.items():
+            assert word in words[clocks[row].compare(clocks[column])]
+
+
+# ---- blocks
+
+
+class Intake:
+    """The least that takes blocks in any order: what is accepted, refused, and what waits."""
+
+    def __init__(self, genesis: bytes) -> None:
+        self.ledger, self.genesis = verify_genesis(genesis)
+        self.accepted: dict[Cid, VerifiedEvent] = {}
+        self.refused: set[Cid] = set()
+        self.waiting: list[bytes] = []
+
+    def find(self, cid: Cid) -> Linked | None:
+        if cid == self.ledger:
+            return linked_genesis(self.genesis)
+        if cid in self.refused:
+            return REFUSED
+        verified = self.accepted.get(cid)
+        return None if verified is None else linked_event(verified.event, self.genesis)
+
+    def offer(self, block: bytes) -> tuple[str, tuple[Cid, ...]]:
+        """Judge one block, and what waited for it; return its verdict and what it waits for."""
+        try:
+            verified = verify_event(check_alone(block, self.ledger), self.ledger, self.genesis, self.find)
+        except Refusal as refusal:
+            self.refused.add(Cid.of(block))
+            return refusal.rule, ()
+        except MissingLinks as missing:
+            self.waiting.append(block)
+            return "waiting", missing.missing
+        self.accepted[verified.cid] = verified
+        waited, self.waiting = self.waiting, []
+        for other in waited:
+            self.offer(other)
+        return "accepted", ()
+
+
+def check_refused(vector: Any) -> None:
+    for case in vector["cases"]:
+        intake = Intake(bytes.fromhex(vector["genesis"]))
+        assert str(intake.ledger) == vector["ledger"]
+        for said in vector["accepted"]:
+            assert intake.offer(bytes.fromhex(said["block"])) == ("accepted", ())
+        for needed in case.get("needs", ()):
+            intake.offer(bytes.fromhex(needed))
+        parts = case.get("parts") or [[case["block"], 1]]
+        block = b"".join(bytes.fromhex(part) * times for part, times in parts)
+        if case["kind"] == "genesis":
+            assert _genesis_verdict(block) == case["verdict"], case["why"]
+        else:
+            verdict, missing = intake.offer(block)
+            assert (verdict, list(map(str, missing))) == (case["verdict"], case.get("missing", [])), case["why"]
+
+
+def _genesis_verdict(block: bytes) -> str:
+    try:
+        verify_genesis(block)
+    except Refusal as refusal:
+        return refusal.rule
+    return "accepted"
+
+
+# ---- boards
+
+
+def check_board(vector: Any) -> None:
+    """In every order of arrival, both reducers say what the vector expects, to the byte."""
+    blocks = [bytes.fromhex(said["block"]) for said in vector["events"]]
+    names = Names(
+        {Cid.parse(said["cid"]): said["name"] for said in vector["events"]} | {Cid.parse(vector["ledger"]): "genesis"},
+        {TaskKey(bytes.fromhex(task["key"])): task["task"] for task in vector["expect"]["tasks"]},
+    )
+    expected = {name: value for name, value in vector["expect"].items() if name not in ("views", "tainted")}
+    for order in (range(len(blocks)), *vector["orders"]):
+        intake = Intake(bytes.fromhex(vector["genesis"]))
+        for index in order:
+            intake.offer(blocks[index])
+        assert not intake.waiting
+        snapshot = reduce(intake.ledger, intake.genesis, intake.accepted.values())
+        assert told(snapshot, names) == expected
+        assert told(_board(intake.ledger, intake.genesis, intake.accepted.values()), names) == expected
+        check_views(vector, snapshot, names, intake)
+
+
+def _board(ledger: Cid, genesis: Genesis, events: Iterable[VerifiedEvent]) -> Snapshot:
+    store = MemoryBoardStore()
+    board = Board(ledger, genesis, store)
+    for event in events:
+        store.add_event(event)
+        board.apply(event)
+    return board.snapshot()
+
+
+def check_views(vector: Any, snapshot: Snapshot, names: Names, intake: Intake) -> None:
+    keys = {name: key for key, name in names.tasks.items()}
+    for seen in vector["expect"]["views"]:
+        for name, status in seen["status"].items():
+            found = view(snapshot.tasks[keys[name]], snapshot.tasks.get, intake.genesis.policy, seen["now"])
+            assert str(found.status) == status, name
+            holder = None if found.holder is None else names.events[found.holder.cid]
+            assert holder == seen["holder"].get(name)
+
+    def completions(cid: Cid) -> Iterator[CompletionRecord | None]:
+        if cid not in snapshot.counts:
+            yield None
+        yield from (done for task in snapshot.tasks.values() for done in task.completions if done.cid == cid)
+
+    tainted = {names.tasks[key] for key, task in snapshot.tasks.items() if tainted_inputs(task, completions)}
+    assert tainted == set(vector["expect"]["tainted"])
+
+
+def check_scheduling(vector: Any) -> None:
+    assert scheduling_vector() == vector
+
+
+# ---- files
+
+
+def check_car(vector: Any) -> None:
+    whole = (VECTORS / "ledger.car").read_bytes()
+    board = load(vector["board"])
+    cids = {said["name"]: Cid.parse(said["cid"]) for said in board["events"]} | {"genesis": Cid.parse(board["ledger"])}
+    reader = read_car(_stream(whole))
+    sections = list(reader)
+    assert list(reader.roots) == [cids[name] for name in vector["roots"]]
+    assert [cid for cid, _ in sections] == [cids[name] for name in vector["sections"]]
+    again = _stream(b"")
+    write_car(again, reader.roots, sections)
+    assert again.getvalue() == whole
+    for case in vector["readings"]:
+        car = bytes.fromhex(case["car"]) if "car" in case else _changed(whole, case)
+        assert _read(car, bytes.fromhex(board["genesis"])) == (case["accepted"], case["bad"], case["ends"]), case[
+            "what"
+        ]
+    intake = Intake(bytes.fromhex(board["genesis"]))
+    blocks = {said["name"]: bytes.fromhex(said["block"]) for said in board["events"]}
+    verdicts = []
+    for entry in vector["import"]:
+        known = cids[entry["event"]] in intake.accepted
+        verdict, missing = ("known", ()) if known else intake.offer(blocks[entry["event"]])
+        waits = [name for name, cid in cids.items() if cid in missing]
+        verdicts.append(f"{verdict} for {', '.join(waits)}" if waits else verdict)
+    assert verdicts == [entry["verdict"] for entry in vector["import"]]
+
+
+def _changed(whole: bytes, case: Any) -> bytes:
+    if case.get("flip_last_bit"):
+        return whole[:-1] + bytes((whole[-1] ^ 1,))
+    return whole[: -case["drop"]]
+
+
+def _read(car: bytes, genesis: bytes) -> tuple[int, int, str]:
+    """Return how many events of a file are accepted, how many sections are bad, and how the reading ends."""
+    intake, ends = Intake(genesis), "well"
+    reader = None
+    try:
+        reader = read_car(_stream(car))
+        for cid, block in reader:
+            if cid != intake.ledger:
+                intake.offer(block)
+    except CarError:
+        ends = "error"
+    return len(intake.accepted), 0 if reader is None else reader.bad_count, ends
+
+
+def _stream(data: bytes) -> io.BytesIO:
+
+    return io.BytesIO(data)
