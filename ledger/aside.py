@@ -10,6 +10,7 @@ from typing import Final
 
 from ledger.cid import Cid
 from ledger.database import Database
+from ledger.store import intact
 
 HELD_BLOCKS_MAX: Final = 10_000
 REFUSED_MAX: Final = 1_000
@@ -62,7 +63,7 @@ class HeldEvents:
         sql = "SELECT cid, block FROM held WHERE time <= ? ORDER BY time, rowid LIMIT ?"
         due = connection.execute(sql, (until, most)).fetchall()
         connection.executemany("DELETE FROM held WHERE cid = ?", ((cid,) for cid, _ in due))
-        return [block for _, block in due]
+        return [intact(self._database, cid, block) for cid, block in due]
 
 
 class RefusedRing:

@@ -87,6 +87,9 @@ class SqliteBlocks:
             marks = ",".join("?" * len(some))
             sql = f"SELECT cid, data FROM blobs WHERE data IS NOT NULL AND cid IN ({marks})"  # noqa: S608  # only marks
             found |= {Cid(cid): data for cid, data in self._database.connection.execute(sql, some)}
+        for cid, data in found.items():
+            if not cid.names(data):
+                raise self._database.damaged(f"the bytes of blob {cid} have changed")
         return found
 
     def has(self, cid: Cid) -> bool:

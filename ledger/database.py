@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -21,6 +21,9 @@ from urllib.parse import quote
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a process waits for another's transaction before it gives up."""
 _WAL_RETRY_S: Final = 0.01
+
+Undo = Callable[[], None]
+"""Forgets in memory what a rollback took back on disk."""
 
 
 class StoreError(Exception):
@@ -94,29 +97,30 @@ class Database:
         """Counts transactions and readings: what was read in an earlier turn may not be so any more."""
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, undo: Undo | None = None) -> Iterator[sqlite3.Connection]:
         """Write inside this block: all of it is durable when the block ends, and none of it where anything is raised.
 
-        Waits for another process's transaction. Transactions do not nest. Raises StoreError as `open_database` does.
+        Waits for another process's transaction. Transactions do not nest. `undo` is called after a rollback, before
+        another thread has its turn, to forget in memory what is gone. Raises StoreError as `open_database` does.
         """
         if self.read_only:
             raise StoreReadOnlyError(f"{self.path} is open for reading only: its folder cannot be written here")
         with self._turn, _named_errors(self.path):
             if self._connection.in_transaction:
                 raise RuntimeError("a transaction is open already: take part in it")
-            yield from self._run("BEGIN IMMEDIATE")
+            yield from self._run("BEGIN IMMEDIATE", undo)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self, undo: Undo | None = None) -> Iterator[sqlite3.Connection]:
         """Read inside this block one state of the store, whatever others write meanwhile.
 
-        Inside a transaction it reads what that has written so far.
+        Inside a transaction it reads what that has written so far. `undo` is called where the reading is broken off.
         """
         with self._turn, _named_errors(self.path):
             if self._connection.in_transaction:
                 yield self._connection
             else:
-                yield from self._run("BEGIN DEFERRED")
+                yield from self._run("BEGIN DEFERRED", undo)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -130,9 +134,13 @@ class Database:
         with self.reading() as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise StoreCorruptError(f"{self.path}: {_ADVICE[StoreCorruptError]} ({found})")
+            raise self.damaged(found)
 
-    def _run(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def damaged(self, what: str) -> StoreCorruptError:
+        """Return the error for a value in the file that nobody has written so; `what` says which."""
+        return StoreCorruptError(f"{self.path}: {_ADVICE[StoreCorruptError]} ({what})")
+
+    def _run(self, begin: str, undo: Undo | None) -> Iterator[sqlite3.Connection]:
         connection = self._connection
         try:
             self.turn += 1
@@ -140,8 +148,12 @@ class Database:
             yield connection
             connection.execute("COMMIT")
         except BaseException:  # Ctrl-C too leaves nothing half done
-            if connection.in_transaction:  # SQLite ends the transaction itself where the disk is full
-                connection.execute("ROLLBACK")
+            try:
+                if connection.in_transaction:  # SQLite ends the transaction itself where the disk is full
+                    connection.execute("ROLLBACK")
+            finally:
+                if undo is not None:
+                    undo()
             raise
 
     def close(self) -> None:
@@ -282,14 +294,16 @@ _KINDS: Final[dict[int, type[StoreError]]] = {
     sqlite3.SQLITE_LOCKED: StoreBusyError,
     sqlite3.SQLITE_IOERR: StoreError,
 }
+_SIGNS_OF_DAMAGE: Final = ("no such ", "Could not decode to UTF-8", "unrecognized token", "malformed")
+"""What else is said of a file whose schema or text has changed: our statements name nothing that was not created."""
 _IO_WRITE_CODES: Final = frozenset((sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE))
 
 
 def _kind_of(error: sqlite3.Error) -> type[StoreError] | None:
     """Return the StoreError for what SQLite reports; None for a defect of ours (a wrong statement or constraint)."""
     code = getattr(error, "sqlite_errorcode", None)  # not there where the module itself raises
-    if code is None:
-        return None
+    if code is None or code == sqlite3.SQLITE_ERROR:
+        return StoreCorruptError if str(error).startswith(_SIGNS_OF_DAMAGE) else None
     if code in _IO_WRITE_CODES:  # a limit on file size, or a disk that takes no more
         return StoreFullError
     return _KINDS.get(code & 0xFF)

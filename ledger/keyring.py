@@ -88,6 +88,17 @@ class KeyRing:
         self.add(name, key)
         return key
 
+    def ensure(self, name: str, key: SigningKey | None = None) -> SigningKey:
+        """Return the key kept as `name`; where there is none, keep `key` or a new one. Processes at once get one key."""
+        kept = self.find(name)
+        if kept is None:
+            kept = key or SigningKey.generate()
+            try:
+                self.add(name, kept)
+            except KeyExistsError:  # another process was faster
+                kept = self.load(name)
+        return kept
+
     def add(self, name: str, key: SigningKey) -> None:
         """Keep `key` as `name`, on the disk before this returns; raise KeyExistsError where the name is taken."""
         path = self.folder / key_file_name(name)

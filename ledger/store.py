@@ -15,6 +15,16 @@ from ledger.events import VerifiedEvent
 from ledger.keys import ActorKey
 
 
+def intact(database: Database, cid: bytes, block: object) -> bytes:
+    """Return a block that was read from `database`; raise StoreCorruptError where it is not what its CID names.
+
+    Blocks are believed without their signature once they are in; a disk that alters them must not be.
+    """
+    if not isinstance(block, bytes) or Cid.of(block) != cid:
+        raise database.damaged(f"the block of {cid.hex()} has changed")
+    return block
+
+
 class EventStore:
     """The accepted events in `database`, each with its block, height and time; and small named values."""
 
@@ -74,9 +84,9 @@ class EventStore:
         return row
 
     def find_block(self, cid: Cid) -> bytes | None:
-        """Return the block of an accepted event."""
+        """Return the block of an accepted event; raise StoreCorruptError where its bytes have changed."""
         row = self._database.connection.execute("SELECT block FROM blocks WHERE cid = ?", (cid,)).fetchone()
-        return None if row is None else row[0]
+        return None if row is None else intact(self._database, cid, row[0])
 
     def has_actor(self, actor: ActorKey) -> bool:
         """Return whether an event of `actor` was ever accepted here."""
@@ -87,7 +97,7 @@ class EventStore:
         """Yield id, CID and block of the events that arrived after id `after`, each after all it links."""
         rows = self._database.connection.execute("SELECT id, cid, block FROM blocks WHERE id > ? ORDER BY id", (after,))
         for id_, cid, block in rows:
-            yield id_, Cid(cid), block
+            yield id_, Cid(cid), intact(self._database, cid, block)
 
     def at_height(self, height: int, most: int) -> list[Cid]:
         """Return up to `most` events of this height, in the order of their CIDs."""

@@ -15,6 +15,7 @@ from ledger.acceptance import SignedEvent
 from ledger.cid import Cid
 from ledger.database import Database
 from ledger.keys import ActorKey
+from ledger.store import intact
 
 WAITING_BLOCKS_MAX: Final = 10_000
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -134,4 +135,4 @@ class WaitingRoom:
         load.add(size, -1)
         if not load.blocks:
             del self._of[actor]
-        return Cid(cid), block
+        return Cid(cid), intact(self._database, cid, block)

@@ -7,7 +7,7 @@ come from. All of it can be dropped and rebuilt from the blocks; `verify` compar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from crdt.attempts import retry_at
 from crdt.board_store import BoardState, Node, TaskState
@@ -18,7 +18,7 @@ from ledger.database import Database
 from ledger.events import KEY_BYTES, Event, Policy, TaskKey
 from ledger.keys import ActorKey
 from scheduler.board_codec import decode_state, decode_task, encode_state, encode_task
-from scheduler.board_rows import NODE_COLUMNS, node_changes, node_row, read_node, read_verdict, verdict_row
+from scheduler.board_rows import NODE_COLUMNS, TABLES, node_changes, node_row, read_node, read_verdict, verdict_row
 
 IGNORED_MAX: Final = 64
 """Operations without effect that are kept for each actor and task."""
@@ -27,6 +27,8 @@ _CACHED_MAX: Final = 50_000
 
 
 ReadEvent = Callable[[Cid], Event]
+Row = TypeVar("Row")
+Kept = TypeVar("Kept")
 
 
 class SqliteBoardStore:
@@ -65,7 +67,7 @@ class SqliteBoardStore:
         """Forget what is in memory and read the state anew: after a rollback, or because others wrote meanwhile."""
         row = self._database.connection.execute("SELECT state, changes FROM board").fetchone()
         known, tasks = self.changes, self._tasks
-        self.state, self.changes = (decode_state(row[0]), row[1]) if row else (BoardState(), 0)
+        self.state, self.changes = (self._intact(decode_state, row[0]), row[1]) if row else (BoardState(), 0)
         self._forget()
         if others_wrote and self.changes >= known:
             # Others' changes are known by number, so tasks they left alone stay cached.
@@ -76,6 +78,27 @@ class SqliteBoardStore:
     def drop(self) -> None:
         """Forget what is in memory, after a rollback; `reload` must follow before anything is read."""
         self._forget()
+
+    def empty(self) -> list[TaskKey]:
+        """Empty the tables, to be filled anew; return the tasks that were there.
+
+        Changes go on being counted, since others know the board by the number of the last one they saw.
+        """
+        execute = self._database.connection.execute
+        row = execute("SELECT changes FROM board").fetchone()
+        known = [TaskKey(key) for (key,) in execute("SELECT key FROM tasks")]
+        for table in TABLES:
+            execute(f"DELETE FROM {table}")  # noqa: S608  # constants
+        self.reload()
+        self.changes = row[0] if row else 0
+        return known
+
+    def _intact(self, read: Callable[[Row], Kept], row: Row) -> Kept:
+        """Return what `read` makes of a row; raise StoreCorruptError for a row that nobody has written so."""
+        try:
+            return read(row)
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._database.damaged(f"a row of the board has changed: {error}") from error
 
     def flush(self, now_ms: int) -> None:
         """Write all changes; the caller's transaction makes them durable. `now_ms` is when this home saw them."""
@@ -156,7 +179,7 @@ class SqliteBoardStore:
             row = self._database.connection.execute(sql, (cid,)).fetchone()
             if row is None:
                 return None
-            node = self._nodes[cid] = read_node(row)
+            node = self._nodes[cid] = self._intact(read_node, row)
         return node
 
     def put_node(self, node: Node) -> None:
@@ -179,14 +202,14 @@ class SqliteBoardStore:
         return iter(sorted(nodes, key=lambda node: -node.height))
 
     def _known_node(self, row: tuple[bytes, ...]) -> Node:
-        return self._nodes.get(Cid(row[0])) or self._nodes.setdefault(Cid(row[0]), read_node(row))
+        return self._nodes.get(Cid(row[0])) or self._nodes.setdefault(Cid(row[0]), self._intact(read_node, row))
 
     def find_task(self, key: TaskKey) -> TaskState | None:
         if key not in self._tasks:
             row = self._database.connection.execute("SELECT state FROM tasks WHERE key = ?", (key,)).fetchone()
             if row is None:
                 return None  # not cached: another process may submit it
-            self._tasks[key] = decode_task(row[0])
+            self._tasks[key] = self._intact(decode_task, row[0])
         return self._tasks[key]
 
     def put_task(self, task: TaskState) -> None:
@@ -208,11 +231,11 @@ class SqliteBoardStore:
         row = self._database.connection.execute(
             "SELECT * FROM verdicts WHERE task = ? AND cid = ?", (key, cid)
         ).fetchone()
-        return None if row is None else read_verdict(row)
+        return None if row is None else self._intact(read_verdict, row)
 
     def verdicts(self, key: TaskKey) -> dict[Cid, Verdict]:
         rows = self._database.connection.execute("SELECT * FROM verdicts WHERE task = ?", (key,))
-        return {Cid(row[1]): read_verdict(row) for row in rows} | self._new_verdicts.get(key, {})
+        return {Cid(row[1]): self._intact(read_verdict, row) for row in rows} | self._new_verdicts.get(key, {})
 
     def put_verdict(self, key: TaskKey, cid: Cid, verdict: Verdict) -> None:
         self._new_verdicts.setdefault(key, {})[cid] = verdict
@@ -222,7 +245,9 @@ class SqliteBoardStore:
 
     def ignored(self) -> Iterable[Ignored]:
         rows = self._database.connection.execute("SELECT event, op_index, rule, words FROM ignored").fetchall()
-        return [Ignored(Cid(row[0]), *row[1:]) for row in rows] + [entry for entry, _, _ in self._new_ignored]
+        return [Ignored(self._intact(Cid, row[0]), *row[1:]) for row in rows] + [
+            entry for entry, _, _ in self._new_ignored
+        ]
 
     def put_state(self) -> None:
         self._state_changed = True
@@ -270,7 +295,7 @@ class SqliteBoardStore:
         rows = self._database.connection.execute(sql, values).fetchall()
         for key, state in rows:
             task = self._tasks.get(key)
-            yield decode_task(state) if task is None else task
+            yield self._intact(decode_task, state) if task is None else task
 
     def tasks_named(self, task_id: str) -> list[TaskState]:
         """Return the tasks with this name, by key."""

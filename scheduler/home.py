@@ -12,24 +12,26 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
 from crdt.board import Board
+from crdt.board_store import TaskState
+from crdt.fold import TaskFold
 from crdt.state_root import REDUCER_VERSION
 from ledger.acceptance import unsafe_signed, verify_genesis
 from ledger.cid import Cid
-from ledger.database import Database, StoreMissingError, open_database
+from ledger.database import Database, StoreFullError, StoreMissingError, StoreReadOnlyError, open_database
 from ledger.events import PARENTS_MAX, Event, Genesis, Policy, Role, VerifiedEvent
 from ledger.intake import Intake, IntakeReport
-from ledger.keyring import KeyRing
+from ledger.keyring import KeyExistsError, KeyRing
 from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Operation
 from ledger.signing import draft_event
 from ledger.store import EventStore
 from ledger.tables import LEDGER_DDL, LEDGER_SCHEMA_VERSION
-from scheduler.board_rows import DDL, TABLES
+from scheduler.board_rows import DDL
 from scheduler.board_tables import SqliteBoardStore
 from scheduler.membership import Membership, NotAMemberError
 from scheduler.task_index import TaskIndex
@@ -85,6 +87,8 @@ class Home:
         self._beats: dict[ActorKey, int] = {}
         self.first_accepted: list[VerifiedEvent] = []
         with database.reading():
+            if not _is_founded(database):
+                raise _missing(folder)
             self.intake = Intake(database, self._on_accept)
         self.ledger: Cid = self.intake.ledger
         self.genesis: Genesis = self.intake.genesis
@@ -118,14 +122,13 @@ class Home:
         there is a ledger.
         """
         keys = KeyRing(folder / "keys")
-        if (folder / DATABASE_NAME).exists():
-            raise HomeExistsError(f"{folder} holds a ledger already: one home is one ledger")
+        if _holds_ledger(folder):
+            raise _exists(folder)
         founders = set(owners)
         if owner_key is not None or not owners:
-            kept = keys.find(OWNER_KEY_NAME)
-            if kept is None:
-                kept = owner_key or SigningKey.generate()
-                keys.add(OWNER_KEY_NAME, kept)
+            kept = keys.ensure(OWNER_KEY_NAME, owner_key)
+            if owner_key is not None and kept.actor != owner_key.actor:
+                raise KeyExistsError(f"there is another key {OWNER_KEY_NAME!r} already in {keys.folder}")
             founders.add(kept.actor)
         genesis = Genesis(
             name, clock(), secrets.token_bytes(16), tuple(sorted(founders)), policy or Policy(), tuple(sorted(previous))
@@ -136,20 +139,25 @@ class Home:
     def enter(cls, folder: Path, genesis_block: bytes, *, clock: Clock = wall_clock_ms) -> Home:
         """Return a home in `folder` for an existing ledger; its events come by import or sync."""
         verify_genesis(genesis_block)
-        if (folder / DATABASE_NAME).exists():
-            raise HomeExistsError(f"{folder} holds a ledger already: one home is one ledger")
+        if _holds_ledger(folder):
+            raise _exists(folder)
         return cls._create(folder, genesis_block, clock)
 
     @classmethod
     def _create(cls, folder: Path, genesis_block: bytes, clock: Clock) -> Home:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = _open(folder, create=True)
-        with database.transaction():
-            store = EventStore(database)
-            # Two processes may make their first use at once: the one that comes second enters the other's ledger.
-            if store.find_genesis() is None:
+        try:
+            with database.transaction():
+                store = EventStore(database)
+                if store.find_genesis() is not None:  # another process was faster
+                    raise _exists(folder)
                 store.put_genesis(genesis_block)
-        return cls(folder, database, clock)
+                store.put_value("ledger", Cid.of(genesis_block))
+            return cls(folder, database, clock)
+        except BaseException:
+            database.close()
+            raise
 
     @classmethod
     def open(cls, folder: Path, *, clock: Clock = wall_clock_ms) -> Home:
@@ -157,12 +165,12 @@ class Home:
         try:
             database = _open(folder, create=False)
         except StoreMissingError:
-            raise HomeNotFoundError(f"no ledger in {folder}: found one with `p2p-workflow init`") from None
-        home = cls(folder, database, clock)
+            raise _missing(folder) from None
         try:
+            home = cls(folder, database, clock)
             home._settle_clock()
         except BaseException:
-            home.close()
+            database.close()
             raise
         return home
 
@@ -187,23 +195,25 @@ class Home:
         ahead = latest > self.now_ms() + self.policy.skew_ms
         if self.database.read_only or not (ahead or version != current):
             return
-        with self.database.transaction():
+        with self.database.transaction(self._abandon):
             if self.intake.recompute_held(self.now_ms()) or version not in (None, current):
                 self._rebuild()
             self.events.put_value("reducer", current)
 
     def rebuild(self) -> None:
         """Fold the board anew from the stored events, as if it had been lost."""
-        with self.database.transaction():
+        with self.database.transaction(self._abandon):
             self._rebuild()
 
     def _rebuild(self) -> None:
-        for table in TABLES:
-            self.database.connection.execute(f"DELETE FROM {table}")  # noqa: S608  # constants
-        self._store.reload()
+        known = self._store.empty()
         self._new_board()
         for event in self.intake.accepted():
             self.board.apply(event)
+        for key in known:
+            # A task that is gone, since its events are held now, stays as one that is void: so others learn of it.
+            if self._store.find_task(key) is None:
+                self._store.put_task(TaskState(TaskFold(key)))
         self._store.flush(self.now_ms())
         self._seen_version = -1
 
@@ -222,7 +232,7 @@ class Home:
     @contextmanager
     def reading(self) -> Iterator[Self]:
         """Read inside this block one state of store and board, with all that others have committed before."""
-        with self.database.reading():
+        with self.database.reading(self._abandon):  # one that was broken off may have hashed half of the tree
             self._catch_up()
             yield self
 
@@ -248,7 +258,7 @@ class Home:
         with self.reading():
             stale = self._store.has_stale()
         if stale and not self.database.read_only:
-            with self.writing():
+            with suppress(StoreFullError, StoreReadOnlyError), self.writing():  # kept only to spare the next one work
                 self.board.refresh_tree()
         with self.reading():
             return self.board.state_root()
@@ -266,23 +276,19 @@ class Home:
     @contextmanager
     def writing(self) -> Iterator[Writing]:
         """Write inside this block: all of it is durable when the block ends, none of it where anything is raised."""
-        try:
-            with self.database.transaction():
-                self._catch_up()
-                now_ms = self.now_ms()
-                self.intake.release_held(now_ms)
-                yield Writing(self)
-                self._store.flush(now_ms)
-                self._flush_beats()
-        except BaseException:
-            self._abandon()
-            raise
+        with self.database.transaction(self._abandon):
+            self._catch_up()
+            now_ms = self.now_ms()
+            self.intake.release_held(now_ms)
+            yield Writing(self)
+            self._store.flush(now_ms)
+            self._flush_beats()
 
     def _abandon(self) -> None:
         """Forget in memory what a rollback took back on disk."""
+        self._seen_version = -1  # first: the next turn reads all anew, whatever interrupts this one
         self._beats.clear()
         self._new_board()
-        self._seen_version = -1
         self._store.drop()
 
     def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
@@ -366,3 +372,29 @@ class Writing:
 def _open(folder: Path, *, create: bool) -> Database:
     ddl = (*LEDGER_DDL, *DDL)
     return open_database(folder / DATABASE_NAME, ddl=ddl, version=LEDGER_SCHEMA_VERSION, create=create)
+
+
+def _holds_ledger(folder: Path) -> bool:
+    """Tell whether there is a ledger. What a first use left when it was broken off is none, and can be gone on with."""
+    try:
+        with _open(folder, create=False) as database, database.reading():
+            return _is_founded(database)
+    except StoreMissingError:
+        return False
+
+
+def _is_founded(database: Database) -> bool:
+    """Tell whether a ledger was founded in a store; raise StoreCorruptError where it would go by another name now."""
+    store = EventStore(database)
+    genesis = store.find_genesis()
+    if genesis is not None and store.find_value("ledger") != Cid.of(genesis):
+        raise database.damaged("the genesis block has changed")
+    return genesis is not None
+
+
+def _exists(folder: Path) -> HomeExistsError:
+    return HomeExistsError(f"{folder} holds a ledger already: one home is one ledger")
+
+
+def _missing(folder: Path) -> HomeNotFoundError:
+    return HomeNotFoundError(f"no ledger in {folder}: found one with `p2p-workflow init`")

@@ -106,9 +106,7 @@ class Membership:
 
         Raises NotAMemberError, naming the key to admit, where it is not admitted and no owner's key is in this home.
         """
-        key = self.find_key(name)
-        if key is None:
-            key = self._home.keys.generate(name)
+        key = self.find_key(name) or self._home.keys.ensure(name)
         with self._home.reading():
             ready = self._has_joined(key.actor)
         if not ready:
