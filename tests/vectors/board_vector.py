@@ -17,7 +17,7 @@ from crdt.state_root import leaf_hash, roster_hash
 from crdt.view import view
 from ledger.cid import Cid
 from ledger.events import TaskKey
-from tests.vectors.boards import Scene
+from tests.vectors.scene import Scene
 from tests.vectors.world import ACTOR_NAMES, START_MS, World
 
 Json = dict[str, object]

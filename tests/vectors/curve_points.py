@@ -70,8 +70,10 @@ def mixed_key(seed: bytes) -> bytes:
 
 
 def sign_mixed(seed: bytes, message: bytes, nonce: int) -> tuple[bytes, int]:
-    """Return a signature by `mixed_key(seed)`, and its challenge. It verifies with the cofactor always, without it only
-    where the challenge is a multiple of 8."""
+    """Return a signature by `mixed_key(seed)`, and its challenge.
+
+    It verifies with the cofactor always, without it only where the challenge is a multiple of 8.
+    """
     r = multiply(nonce, BASE)
     challenge = int.from_bytes(hashlib.sha512(encode_point(r) + mixed_key(seed) + message).digest(), "little") % L
     return encode_point(r) + ((nonce + challenge * _secret(seed)) % L).to_bytes(32, "little"), challenge

@@ -1,11 +1,12 @@
-"""Write the vectors of specs/vectors, and what is generated in the pages of specs: `make vectors`. Fixed keys, times and nonces, so the same bytes every time.
+"""Write the vectors of specs/vectors, and what is generated in the pages of specs: `make vectors`.
+
+Keys, times and nonces are fixed, so the bytes are the same every time.
 
 python tests/vectors/generate.py [FOLDER]
 """
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,20 +15,22 @@ from pathlib import Path
 from crdt.attempts import backoff_ms
 from crdt.clock import MerkleClock, clock_root
 from crdt.order import anchor_of, distance, place_of
-from crdt.state_root import roster_hash, whole_state_root
 from crdt.records import Roster
-from ledger.car import write_car
+from crdt.state_root import roster_hash, whole_state_root
 from ledger.cid import Cid
 from ledger.codec import decode, encode
-from ledger.events import EVENT_PREFIX, Genesis, TaskKey
+from ledger.events import EVENT_PREFIX, TaskKey
 from ledger.keys import did_key
 from ledger.multibase import encode_base58btc
 from ledger.operations import Backoff
-from tests.vectors.board_vector import Json, board_vector, snapshot_of
-from tests.vectors.boards import SCENES, fences, life, openly, resubmit
+from tests.vectors.board_vector import Json, board_vector
+from tests.vectors.boards import SCENES
+from tests.vectors.car_vector import write_files
 from tests.vectors.pages import refresh
 from tests.vectors.readable import dag_json, write_json
 from tests.vectors.refusals import codec_vector, refused_vector
+from tests.vectors.scenes_apart import openly, resubmit
+from tests.vectors.scenes_saying import life
 from tests.vectors.turns import scheduling_vector
 from tests.vectors.world import ACTORS, World, event_of, key_of, seed_of
 
@@ -53,12 +56,12 @@ def generate(folder: Path) -> None:
         told = scene()
         write_json(folder / "boards" / f"{told.name}.json", board_vector(told))
     _write_blocks(folder / "blocks")
-    _write_car(folder)
+    write_files(folder)
 
 
 def _keys() -> Json:
     return {
-        "what": "Every actor of the vectors. seed = SHA-256 of `p2p-workflow vector key ` and the name. Never use them.",
+        "what": "Every actor of the vectors. seed = SHA-256 of `p2p-workflow vector key ` and the name. Never use them",
         "rules": ["E6"],
         "keys": [
             {
@@ -105,7 +108,7 @@ def _cids() -> Json:
 def _signatures() -> Json:
     world = life().world
     return {
-        "what": "What is signed: `message` is the prefix and the canonical event without `sig`. The last by RFC 8032, test 2.",
+        "what": "What is signed: `message` is prefix and canonical event without `sig`. The last: RFC 8032, test 2.",
         "rules": ["E3", "A6"],
         "prefix": EVENT_PREFIX.hex(),
         "cases": [
@@ -230,137 +233,6 @@ def _write_blocks(folder: Path) -> None:
         for block in blocks:
             (folder / f"{Cid.of(block)}.cbor").write_bytes(block)
             write_json(folder / f"{Cid.of(block)}.json", dag_json(decode(block)))
-
-
-def _write_car(folder: Path) -> None:
-    """Write a whole ledger as a file, and say what else a reader takes and a sender sends."""
-    world = fences().world
-    snapshot = snapshot_of(world)
-    log = [(said.cid, said.block) for said in world.events() if said.cid in snapshot.log]
-    whole = _car(snapshot.heads, [(world.ledger, world.genesis.encode()), *log])
-    (folder / "ledger.car").write_bytes(whole)
-    known = world.cids("x2")
-    past = _upto(world, known)
-    part = _car(snapshot.heads, [(cid, block) for cid, block in log if cid not in past])
-    names = {said.cid: said.name for said in world.events()}
-    frontier = {"v": 1, "ledger": world.ledger, "heads": snapshot.heads, "samples": _samples(world, snapshot.log)}
-    write_json(
-        folder / "car.json",
-        {
-            "what": "ledger.car is the ledger of boards/fences.json as a file; here are parts of it, and files that readers meet.",
-            "rules": [f"X{n}" for n in range(1, 9)],
-            "board": "boards/fences.json",
-            "roots": [names[cid] for cid in snapshot.heads],
-            "sections": ["genesis", *(names[cid] for cid, _ in log)],
-            "not_sent": [said.name for said in world.events() if said.cid not in snapshot.log],
-            "since": {
-                "known": ["x2"],
-                "sections": [names[cid] for cid, _ in log if cid not in past],
-                "bytes": len(part),
-            },
-            "blobs": _blob_car(openly().world),
-            "readings": [
-                {
-                    "what": "backwards, each section twice, a root that is not there",
-                    "car": _odd(world),
-                    "accepted": 3,
-                    "bad": 0,
-                    "ends": "well",
-                },
-                {
-                    "what": "the last block does not hash to its CID",
-                    "from": "ledger.car",
-                    "flip_last_bit": True,
-                    "accepted": len(log) - 1,
-                    "bad": 1,
-                    "ends": "well",
-                },
-                {
-                    "what": "cut short by a byte",
-                    "from": "ledger.car",
-                    "drop": 1,
-                    "accepted": len(log) - 1,
-                    "bad": 0,
-                    "ends": "error",
-                },
-                {"what": "a CARv2 pragma", "car": "0aa16776657273696f6e02", "accepted": 0, "bad": 0, "ends": "error"},
-                {
-                    "what": "a length that is not in its shortest form",
-                    "car": whole[: _header_end(whole)].hex() + "8000",
-                    "accepted": 0,
-                    "bad": 0,
-                    "ends": "error",
-                },
-            ],
-            "import": [{"event": name, "verdict": verdict} for name, verdict in _import_report(world)],
-            "frontier": encode(frontier).hex(),
-        },
-    )
-
-
-def _car(roots: Sequence[Cid], blocks: Sequence[tuple[Cid, bytes]]) -> bytes:
-    stream = io.BytesIO()
-    write_car(stream, roots, blocks)
-    return stream.getvalue()
-
-
-def _header_end(car: bytes) -> int:
-    size, shift, at = 0, 0, 0
-    while True:
-        size |= (car[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if car[at - 1] < 0x80:
-            return at + size
-
-
-def _upto(world: World, cids: Sequence[Cid]) -> set[Cid]:
-    found: set[Cid] = set()
-    stack = list(cids)
-    while stack:
-        cid = stack.pop()
-        if cid in found or cid == world.ledger:
-            continue
-        found.add(cid)
-        stack.extend(world.verified[cid].event.links())
-    return found
-
-
-def _samples(world: World, log: frozenset[Cid]) -> list[Cid]:
-    """X6: of the heights 1, 2, 4, ... below the top of the log, the least eight CIDs each."""
-    heights = {cid: world.verified[cid].event.height for cid in log}
-    top, step = max(heights.values()), 1
-    samples: list[Cid] = []
-    while step < top:
-        samples += sorted(cid for cid, height in heights.items() if height == top - step)[:8]
-        step *= 2
-    return samples
-
-
-def _odd(world: World) -> str:
-    """A small file: the first three events backwards, each twice, then the genesis, with a root that is not there."""
-    first = [(said.cid, said.block) for said in world.events()[:3]]
-    genesis = (world.ledger, world.genesis.encode())
-    return _car(
-        [Cid.of(b"not there")], [section for pair in reversed(first) for section in (pair, pair)] + [genesis]
-    ).hex()
-
-
-def _blob_car(world: World) -> Json:
-    """X3: the ledger of boards/open.json with its blobs after the events, ascending by CID."""
-    contents = sorted((Cid.of_raw(data), data) for data in (b"a payload too large to stand in an event", b"the output"))
-    log = [(said.cid, said.block) for said in world.events()]
-    car = _car(snapshot_of(world).heads, [(world.ledger, world.genesis.encode()), *log, *contents])
-    return {
-        "board": "boards/open.json",
-        "blobs": [{"cid": str(cid), "data": data.hex()} for cid, data in contents],
-        "car": car.hex(),
-    }
-
-
-def _import_report(world: World) -> list[tuple[str, str]]:
-    """X5: a file with the first event twice, one that waits, and nothing else, into a ledger that has the genesis only."""
-    first, second, third = (said.name for said in world.events()[:3])
-    return [(first, "accepted"), (first, "known"), (third, f"waiting for {second}")]
 
 
 if __name__ == "__main__":

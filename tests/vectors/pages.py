@@ -13,8 +13,8 @@ from typing import Final
 
 from ledger.cid import Cid
 from ledger.codec import decode
-from tests.vectors.boards import life
 from tests.vectors.readable import dag_json, json_text
+from tests.vectors.scenes_saying import life
 
 EXAMPLE: Final = "claim"
 """The event of boards/life.json that specs/events.md shows whole."""
@@ -75,8 +75,8 @@ def turn_example(vectors: Path) -> str:
     case = json.loads((vectors / "scheduling.json").read_text(encoding="utf-8"))["cases"][0]
     rows = "\n".join(_turn_row(turn, case["now"]) for turn in case["tasks"])
     return (
-        f"Case `{case['name']}` of [scheduling.json](vectors/scheduling.json): peer {case['me']} at now = {case['now']}, "
-        f"times here relative to now; default policy.\n\n"
+        f"Case `{case['name']}` of [scheduling.json](vectors/scheduling.json): peer {case['me']} at now = {case['now']}"
+        f", times here relative to now; default policy.\n\n"
         "| task | ranking (distance) | ready_at | due | rank | take_at |\n|---|---|---|---|---|---|\n"
         f"{rows}\n\n{case['me']} takes, in this order: {', '.join(case['ready']) or 'none'}; "
         f"it waits for its turn at: {', '.join(case['delayed']) or 'none'}."

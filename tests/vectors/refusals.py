@@ -15,7 +15,7 @@ from ledger.cid import Cid
 from ledger.codec import Value, decode, encode
 from ledger.events import EVENT_PREFIX, Event, Genesis, Policy
 from ledger.keys import ActorKey
-from tests.vectors.curve_points import L, P, SMALL_ORDER_Y, find_x, mixed_key, sign_mixed
+from tests.vectors.curve_points import SMALL_ORDER_Y, L, P, find_x, mixed_key, sign_mixed
 from tests.vectors.readable import dag_json
 from tests.vectors.world import START_MS, World, event_of, key_of, seed_of, spec_of
 
@@ -78,7 +78,7 @@ def refused_vector() -> Json:
         build(cases)
     world = cases.world
     return {
-        "what": "Blocks by the rule that refuses them. `needs` names blocks to be offered before, whatever their verdict.",
+        "what": "Blocks by the rule that refuses them. `needs` are blocks to offer before, whatever their verdict.",
         "rules": [f"A{n}" for n in range(1, 12)] + ["E2"],
         "ledger": str(world.ledger),
         "genesis": world.genesis.encode().hex(),

@@ -1,4 +1,4 @@
-"""Each vector checked by other people's code: dag_cbor, multiformats, hashlib, cryptography. Nothing of ours is imported.
+"""Each vector checked by dag_cbor, multiformats, hashlib and cryptography; nothing of ours is imported.
 
 What is recomputed here: canonical bytes, CIDs, signatures, task keys, places, anchors, distances, delays, clock roots,
 state roots, ranks and turns. What is not: acceptance from A7 on and the meaning of operations (test_vectors).
@@ -7,7 +7,6 @@ state roots, ranks and turns. What is not: acceptance from A7 on and the meaning
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,73 +16,39 @@ import dag_cbor
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from multiformats import CID, multibase, varint
+from multiformats import CID, multibase
 
-VECTORS = Path(__file__).resolve().parents[2] / "specs" / "vectors"
-BOARDS = sorted(path.stem for path in (VECTORS / "boards").glob("*.json"))
+from tests.vectors.foreign import (
+    VECTORS,
+    check_signed,
+    cid_of,
+    decoded,
+    delay,
+    distance,
+    domain,
+    load,
+    publics,
+    raw,
+    sha256,
+)
+
 BLOCKS = sorted(path.stem for path in (VECTORS / "blocks").glob("*.cbor"))
 P = 2**255 - 19
 ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 
 
-def load(name: str) -> Any:
-    return json.loads((VECTORS / name).read_text(encoding="utf-8"))
-
-
-def sha256(*parts: bytes) -> bytes:
-    return hashlib.sha256(b"".join(parts)).digest()
-
-
-def domain(word: str) -> bytes:
-    return f"p2p-workflow/{word}/v1".encode() + b"\0"
-
-
-def raw(cid: str) -> bytes:
-    return bytes(CID.decode(cid))
-
-
-def cid_of(block: bytes, codec: int = 0x71) -> bytes:
-    return bytes((1, codec, 0x12, 0x20)) + sha256(block)
-
-
-def distance(actor: bytes, anchor: bytes) -> int:
-    return (int.from_bytes(sha256(actor)) ^ int.from_bytes(anchor)).bit_count()
-
-
-def publics() -> dict[str, bytes]:
-    return {key["name"]: bytes.fromhex(key["public"]) for key in load("keys.json")["keys"]}
-
-
-def delay(key: bytes, base_ms: int, max_ms: int, n: int) -> int:
-    whole = min(max_ms, base_ms * 2**n)
-    return whole - whole * sha256(key, n.to_bytes(4))[0] // 1024
-
-
 def test_imports_nothing_of_ours() -> None:
-    """This file stands on other people's code alone."""
-    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    """The vectors are checked here by other people's code alone."""
+    folder = Path(__file__).parent
     ours = {"ledger", "crdt", "scheduler", "cli", "ipfs_accelerate_py", "tests"}
-    assert not {name.split(".")[0] for name in names} & ours
+    for path in (folder / "foreign.py", *sorted(folder.glob("test_independent*.py"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {name.split(".")[0] for name in names - {"tests.vectors.foreign"}} & ours, path.name
 
 
 # ---- blocks
-
-
-def decoded(block: bytes) -> dict[str, Any]:
-    """Return the map in a block, after seeing that the block is its one canonical encoding."""
-    value = dag_cbor.decode(block)
-    assert isinstance(value, dict)
-    assert dag_cbor.encode(value) == block
-    return dict(value)
-
-
-def check_signed(block: bytes) -> None:
-    """The signature is over the prefix and the canonical event without `sig`."""
-    fields = decoded(block)
-    sig = fields.pop("sig")
-    Ed25519PublicKey.from_public_bytes(fields["actor"]).verify(sig, domain("event") + dag_cbor.encode(fields))
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -99,6 +64,7 @@ def test_a_block_is_named_by_its_bytes(name: str) -> None:
 
 
 def dag_json(value: Any) -> Any:
+    """Return the DAG-JSON form of a value."""
     if isinstance(value, CID):
         return {"/": value.set(base="base32").encode()}
     if isinstance(value, bytes):
@@ -109,6 +75,7 @@ def dag_json(value: Any) -> Any:
 
 
 def from_dag_json(value: Any) -> Any:
+    """Return the value of a DAG-JSON form."""
     if isinstance(value, dict):
         if isinstance(value.get("/"), str):
             return CID.decode(value["/"])
@@ -125,7 +92,7 @@ def test_values_have_one_encoding() -> None:
 
 
 def test_cids() -> None:
-    """multiformats and hashlib name each content alike (E1)."""
+    """Multiformats and hashlib name each content alike (E1)."""
     vector = load("cids.json")
     for case in vector["cases"]:
         content = bytes.fromhex(case["content"])
@@ -174,7 +141,7 @@ def test_hashes() -> None:
 
 
 def test_clocks() -> None:
-    """Roots are hashes of sorted heads; comparisons follow from the vectors (C2, C3, C5); an empty board has its root."""
+    """Roots hash sorted heads, comparisons follow from the vectors (C2, C3, C5); an empty board has its root."""
     vector = load("clock.json")
     clocks = vector["clocks"]
     for clock in clocks.values():
@@ -190,6 +157,7 @@ def test_clocks() -> None:
 
 
 def compare(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Return how two clocks compare (C5)."""
     if a["root"] == b["root"]:
         return "equal"
     actors = a["vector"].keys() | b["vector"].keys()
@@ -205,12 +173,14 @@ def compare(a: dict[str, Any], b: dict[str, Any]) -> str:
 
 
 def refused() -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield the cases of refused.json, each with its block."""
     for case in load("refused.json")["cases"]:
         parts = case.get("parts") or [[case["block"], 1]]
         yield case, b"".join(bytes.fromhex(part) * times for part, times in parts)
 
 
 def is_canonical(block: bytes) -> bool:
+    """Return whether dag_cbor reads the block and writes the same bytes again."""
     try:
         value = dag_cbor.decode(block)
         return dag_cbor.encode(value) == block
@@ -219,17 +189,20 @@ def is_canonical(block: bytes) -> bool:
 
 
 def depth(value: Any) -> int:
+    """Return how deep containers are nested."""
     members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if members is None else 1 + max(map(depth, members), default=0)
 
 
 def items(value: Any) -> int:
+    """Return the number of data items."""
     if isinstance(value, dict):
         return 1 + sum(1 + items(member) for member in value.values())
     return 1 + sum(map(items, value)) if isinstance(value, list) else 1
 
 
 def within_limits(block: bytes) -> bool:
+    """Return whether a block keeps to A1."""
     if len(block) > 65_536:
         return False
     value = dag_cbor.decode(block)
@@ -237,6 +210,7 @@ def within_limits(block: bytes) -> bool:
 
 
 def bad_point(encoding: bytes) -> bool:
+    """Return whether A5 refuses an encoded point."""
     y = int.from_bytes(encoding, "little") & (2**255 - 1)
     return y >= P or y in (0, 1, P - 1, ORDER_8_Y, P - ORDER_8_Y)
 
@@ -249,6 +223,7 @@ def test_the_page_names_the_points_of_order_8() -> None:
 
 
 def signature_holds(fields: dict[str, Any]) -> bool:
+    """Return whether the signature of an event verifies."""
     unsigned = {name: value for name, value in fields.items() if name != "sig"}
     try:
         key = Ed25519PublicKey.from_public_bytes(fields["actor"])
@@ -299,6 +274,7 @@ def first_broken(case: dict[str, Any], block: bytes, ledger: bytes, known: dict[
 
 
 def links_broken(fields: dict[str, Any], linked: list[tuple[int, int]]) -> str:
+    """Return the first of A9 to A11 that an event breaks."""
     if fields["height"] != 1 + max(height for height, _ in linked):
         return "A9"
     if fields["time"] < max(time for _, time in linked):
@@ -307,276 +283,3 @@ def links_broken(fields: dict[str, Any], linked: list[tuple[int, int]]) -> str:
     unique = all(len(set(map(str, fields[name]))) == len(fields[name]) for name in ("cites", "blobs"))
     ascending = parents == sorted(set(parents)) and 1 <= len(parents) <= 64
     return "accepted" if unique and ascending else "A11"
-
-
-# ---- boards
-
-
-@pytest.mark.parametrize("name", BOARDS)
-def test_a_board_hashes_to_its_roots(name: str) -> None:
-    """Events, clock root, vector, roster hash, leaves and state root of a board follow from what the vector lists."""
-    board = load(f"boards/{name}.json")
-    expect = board["expect"]
-    cids = {said["name"]: raw(said["cid"]) for said in board["events"]} | {"genesis": raw(board["ledger"])}
-    events = {said["name"]: decoded(bytes.fromhex(said["block"])) for said in board["events"]}
-    assert cid_of(bytes.fromhex(board["genesis"])) == raw(board["ledger"])
-    for said in board["events"]:
-        assert cid_of(bytes.fromhex(said["block"])) == cids[said["name"]]
-        check_signed(bytes.fromhex(said["block"]))
-    assert all(sorted(set(order)) == list(range(len(events))) for order in board["orders"])
-    check_clock(expect, cids, events)
-    check_tasks(expect, cids, events)
-    roster = sha256(domain("roster"), dag_cbor.encode(roster_record(expect, cids)))
-    assert roster.hex() == expect["roster_hash"]
-    assert state_root(CID.decode(board["ledger"]), roster, expect["tasks"]).hex() == expect["state_root"]
-
-
-def check_clock(expect: dict[str, Any], cids: dict[str, bytes], events: dict[str, Any]) -> None:
-    log = {name: fields for name, fields in events.items() if name not in expect["outside_log"]}
-    linked = {bytes(cid) for fields in log.values() for cid in (fields["grant"], *fields["parents"], *fields["cites"])}
-    heads = sorted(cids[name] for name in log if cids[name] not in linked)
-    assert [cids[name] for name in expect["heads"]] == heads
-    assert sha256(domain("clock"), *heads).hex() == expect["clock_root"]
-    actors = [fields["actor"] for fields in log.values()]
-    assert expect["vector"] == {name: actors.count(key) for name, key in publics().items() if key in actors}
-
-
-def check_tasks(expect: dict[str, Any], cids: dict[str, bytes], events: dict[str, Any]) -> None:
-    def place(name: str) -> tuple[int, bytes]:
-        return events[name]["height"], cids[name]
-
-    for task in expect["tasks"]:
-        key = bytes.fromhex(task["key"])
-        assert task["submits"] == sorted(task["submits"], key=place)
-        assert sha256(domain("leaf"), dag_cbor.encode(leaf_record(task, cids))).hex() == task["leaf"]
-        anchors = [sha256(domain("anchor"), cids[submit], key) for submit in task["submits"]]
-        for claim in task["claims"]:
-            # Measured from the least submit in its own past: one of them.
-            assert claim["distance"] in [distance(publics()[claim["actor"]], anchor) for anchor in anchors]
-            assert publics()[claim["actor"]] == events[claim["event"]]["actor"]
-        ranked = [(done["distance"], cids[done["claim"]], cids[done["event"]]) for done in task["completions"]]
-        assert ranked == sorted(ranked)
-    tasks = {task["task"]: task for task in expect["tasks"]}
-    for view in expect["views"]:
-        for name, holder in view["holder"].items():
-            running = [c for c in tasks[name]["claims"] if c["end"] == 0 and view["now"] < c["until"]]
-            assert min(running, key=lambda c: (c["distance"], cids[c["event"]]))["event"] == holder
-
-
-def leaf_record(task: dict[str, Any], cids: dict[str, bytes]) -> list[Any]:
-    def links(names: list[str]) -> list[CID]:
-        return [CID.decode(cids[name]) for name in names]
-
-    claims = sorted(task["claims"], key=lambda claim: cids[claim["event"]])
-    return [
-        bytes.fromhex(task["key"]),
-        links(task["submits"]),
-        task["priority"],
-        task["created_at"],
-        [
-            [
-                CID.decode(cids[claim["event"]]),
-                publics()[claim["actor"]],
-                *(claim[field] for field in ("attempt", "distance", "until", "end", "failed_at")),
-            ]
-            for claim in claims
-        ],
-        [[done["distance"], *links([done["claim"], done["event"]])] for done in task["completions"]],
-        links(sorted(task["cancels"], key=lambda name: cids[name])),
-        task["base"],
-    ]
-
-
-def roster_record(expect: dict[str, Any], cids: dict[str, bytes]) -> list[Any]:
-    keys = publics()
-    members = [
-        [
-            keys[row["actor"]],
-            CID.decode(cids[row["grant"]]),
-            row["roles"],
-            row["labels"],
-            row["name"],
-            [CID.decode(cid) for cid in sorted(cids[name] for name in row["revoked_by"])],
-        ]
-        for row in expect["members"]
-    ]
-    presences = [
-        [keys[row["actor"]], row["joined"], row["labels"], row["slots"], CID.decode(cids[row["event"]])]
-        for row in expect["presences"]
-    ]
-    members.sort(key=lambda row: (row[0], bytes(row[1])))
-    return [members, sorted(presences, key=lambda row: row[0])]
-
-
-def state_root(ledger: CID, roster: bytes, tasks: list[dict[str, Any]]) -> bytes:
-    leaves = sorted((bytes.fromhex(task["key"]), bytes.fromhex(task["leaf"])) for task in tasks)
-    groups: dict[int, bytes] = {}
-    for prefix in sorted({key[:2] for key, _ in leaves}):
-        bucket = sha256(domain("bucket"), *(key + leaf for key, leaf in leaves if key[:2] == prefix))
-        groups[prefix[0]] = groups.get(prefix[0], b"") + prefix[1:] + bucket
-    hashed = [[first, sha256(domain("group"), body)] for first, body in sorted(groups.items())]
-    return sha256(domain("state"), dag_cbor.encode([1, ledger, roster, hashed]))
-
-
-# ---- turns
-
-
-def test_turns() -> None:
-    """Anchors, distances, ranks, due and take-at follow from the board and the case (S1, S3, S4, S5, S6)."""
-    vector = load("scheduling.json")
-    board = load(vector["board"])
-    policy = decoded(bytes.fromhex(board["genesis"]))["policy"]
-    cids = {said["name"]: raw(said["cid"]) for said in board["events"]}
-    tasks = {task["task"]: task for task in board["expect"]["tasks"]}
-    specs = {
-        said["name"]: op["spec"]
-        for said in board["events"]
-        for op in decoded(bytes.fromhex(said["block"]))["ops"]
-        if op["op"] == "submit"
-    }
-    labels = {row["actor"]: set(row["labels"]) for row in board["expect"]["presences"] if row["joined"]}
-    for case in vector["cases"]:
-        since = case["now"] - 2 * policy["lease_ms"]
-        live = {who for who in labels if who == case["me"] or case["heard"].get(who, 0) >= since}
-        for turn in case["tasks"]:
-            task = tasks[turn["task"]]
-            anchor = sha256(domain("anchor"), cids[task["submits"][0]], bytes.fromhex(task["key"]))
-            eligible = [who for who in live if labels[who] >= set(specs[turn["task"]]["requires"])]
-            ranking = sorted((distance(publics()[who], anchor), publics()[who], who) for who in eligible)
-            assert turn["anchor"] == anchor.hex()
-            assert turn["ranking"] == [[who, bits] for bits, _, who in ranking]
-            assert turn["due"] == turn["ready_at"] + (10 - task["priority"]) * policy["aging_ms"]
-            names = [who for _, _, who in ranking]
-            rank = names.index(case["me"]) if case["me"] in names else None
-            assert turn["rank"] == rank
-            assert turn["take_at"] == (None if rank is None else turn["ready_at"] + rank * policy["grace_ms"])
-            assert turn["ready_at"] >= case["first_seen"]
-        mine = [turn for turn in case["tasks"] if turn["take_at"] is not None]
-        queues = {
-            "ready": [
-                (turn["due"], tasks[turn["task"]]["key"], turn) for turn in mine if turn["take_at"] <= case["now"]
-            ],
-            "delayed": [
-                (turn["take_at"], tasks[turn["task"]]["key"], turn) for turn in mine if turn["take_at"] > case["now"]
-            ],
-        }
-        for queue, found in queues.items():
-            assert case[queue] == [turn["task"] for *_, turn in sorted(found, key=lambda entry: entry[:2])]
-
-
-def test_ready_at() -> None:
-    """Ready-at is the latest of what S2 names, from the records of the board."""
-    board = load("boards/scheduling.json")
-    tasks = {task["task"]: task for task in board["expect"]["tasks"]}
-    events = {said["name"]: decoded(bytes.fromhex(said["block"])) for said in board["events"]}
-    case = next(case for case in load("scheduling.json")["cases"] if case["name"] == "ranks")
-    names = {task["key"]: name for name, task in tasks.items()}
-    for turn in case["tasks"]:
-        task = tasks[turn["task"]]
-        spec = next(op["spec"] for op in events[task["submits"][0]]["ops"] if op["op"] == "submit")
-        needs = [tasks[names[need.hex()]]["completions"][0]["event"] for need in spec["needs"]]
-        claims = task["claims"]
-        failed = [claim for claim in claims if claim["end"] == 2]
-        wait = delay(bytes.fromhex(task["key"]), 5_000, 600_000, len(failed) - 1) if failed else 0
-        ends = [(c["until"], events[c["event"]]["time"], c["failed_at"])[c["end"]] for c in claims]
-        assert turn["ready_at"] == max(
-            events[task["submits"][0]]["time"],
-            spec.get("not_before", 0),
-            *(events[need]["time"] for need in needs),
-            *(claim["failed_at"] + wait for claim in failed),
-            *ends,
-            case["first_seen"],
-        )
-
-
-def test_honest_follows() -> None:
-    """At most 64 heads: what is acted on, completions and cancels first, then the latest in the linear order (S7)."""
-    for case in load("scheduling.json")["follows"]:
-        must = [h for h in case["heads"] if h["cid"] == case["acts_on"] or h["op"] in ("complete", "cancel")]
-        rest = sorted(
-            (h for h in case["heads"] if h not in must), key=lambda h: (h["height"], raw(h["cid"])), reverse=True
-        )
-        chosen = (must + rest)[:64]
-        assert case["follows"] == sorted(h["cid"] for h in chosen)
-
-
-# ---- files
-
-
-def sections(car: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    size, read, rest = varint.decode_raw(car)
-    header: Any = dag_cbor.decode(bytes(rest[:size]))
-    assert header.keys() == {"roots", "version"}
-    assert header["version"] == 1
-    at = read + size
-    found = []
-    while at < len(car):
-        size, read, _ = varint.decode_raw(car[at:])
-        section = car[at + read : at + read + size]
-        found.append((section[:36], section[36:]))
-        at += read + size
-    return [bytes(root) for root in header["roots"]], found
-
-
-def test_a_file_is_a_function_of_the_log() -> None:
-    """Roots are the heads, sections the genesis and the log in linear order, each named by its bytes (X1, X8)."""
-    vector = load("car.json")
-    board = load(vector["board"])
-    cids = {said["name"]: raw(said["cid"]) for said in board["events"]} | {"genesis": raw(board["ledger"])}
-    roots, found = sections((VECTORS / "ledger.car").read_bytes())
-    assert roots == [cids[name] for name in vector["roots"]] == [cids[name] for name in board["expect"]["heads"]]
-    assert [cid for cid, _ in found] == [cids[name] for name in vector["sections"]]
-    assert all(cid_of(block) == cid for cid, block in found)
-    places = [(decoded(block).get("height", 0), cid) for cid, block in found]
-    assert places == sorted(places)
-    assert not {cids[name] for name in vector["not_sent"]} & {cid for cid, _ in found}
-
-
-def test_a_part_leaves_out_what_is_known() -> None:
-    """What a part since given heads leaves out is exactly these and their causal past (X2, X7)."""
-    vector = load("car.json")
-    board = load(vector["board"])
-    names = {raw(said["cid"]): said["name"] for said in board["events"]} | {raw(board["ledger"]): "genesis"}
-    links = {
-        said["name"]: [
-            names[bytes(cid)]
-            for f in [decoded(bytes.fromhex(said["block"]))]
-            for cid in (f["grant"], *f["parents"], *f["cites"])
-        ]
-        for said in board["events"]
-    } | {"genesis": []}
-    past: set[str] = set()
-    stack = list(vector["since"]["known"])
-    while stack:
-        name = stack.pop()
-        if name not in past:
-            past.add(name)
-            stack.extend(links[name])
-    assert vector["since"]["sections"] == [name for name in vector["sections"] if name not in past]
-
-
-def test_blobs_follow_and_frontier() -> None:
-    """Blobs come last, ascending by CID (X3); a frontier is canonical and holds the heads and the state root (X6)."""
-    vector = load("car.json")
-    _, found = sections(bytes.fromhex(vector["blobs"]["car"]))
-    blobs = [(raw(blob["cid"]), bytes.fromhex(blob["data"])) for blob in vector["blobs"]["blobs"]]
-    assert found[-len(blobs) :] == blobs == sorted(blobs)
-    assert all(cid_of(data, 0x55) == cid for cid, data in blobs)
-    expect = load(vector["board"])["expect"]
-    frontier = decoded(bytes.fromhex(vector["frontier"]))
-    assert frontier.keys() == {"v", "ledger", "heads", "samples"}
-    assert frontier["v"] == 1
-    assert sha256(domain("clock"), *map(bytes, frontier["heads"])).hex() == expect["clock_root"]
-    check_samples(vector, frontier)
-
-
-def check_samples(vector: dict[str, Any], frontier: dict[str, Any]) -> None:
-    """Samples are, at heights top-1, top-2, top-4, ..., the least eight CIDs of the log."""
-    board = load(vector["board"])
-    log = [said for said in board["events"] if said["name"] not in board["expect"]["outside_log"]]
-    heights = {raw(said["cid"]): decoded(bytes.fromhex(said["block"]))["height"] for said in log}
-    top, step, samples = max(heights.values()), 1, []
-    while step < top:
-        samples += sorted(cid for cid, height in heights.items() if height == top - step)[:8]
-        step *= 2
-    assert [bytes(cid) for cid in frontier["samples"]] == samples

@@ -52,6 +52,7 @@ FILES = vector_files(VECTORS)
 
 
 def load(name: str) -> Any:
+    """Return one vector file."""
     return json.loads((VECTORS / name).read_text(encoding="utf-8"))
 
 
@@ -92,7 +93,7 @@ def test_rule(rule: str) -> None:
     for name in FILES[rule]:
         check(name)
     breaking = [entry for name in FILES[rule] for entry in _breaking(name)]
-    if rule[0] in "AMF" and rule not in ("A7",):
+    if rule[0] in "AMF" and rule != "A7":
         assert rule in breaking
 
 
@@ -124,6 +125,7 @@ def check(name: str) -> None:
 
 
 def check_keys(vector: Any) -> None:
+    """Seeds, public keys and texts belong together."""
     for case in vector["keys"]:
         key = SigningKey.from_seed(bytes.fromhex(case["seed"]))
         assert (key.actor.hex(), did_key(key.actor), key.to_text()) == (case["public"], case["did"], case["secret"])
@@ -131,6 +133,7 @@ def check_keys(vector: Any) -> None:
 
 
 def check_cids(vector: Any) -> None:
+    """Contents are named, texts parsed or refused."""
     for case in vector["cases"]:
         content = bytes.fromhex(case["content"])
         cid = Cid.of(content) if case["codec"] == "dag-cbor" else Cid.of_raw(content)
@@ -142,6 +145,7 @@ def check_cids(vector: Any) -> None:
 
 
 def check_codec(vector: Any) -> None:
+    """Values have one encoding, both ways."""
     for case in vector["cases"]:
         value = decode(bytes.fromhex(case["encoded"]))
         assert dag_json(value) == case["value"], case["what"]
@@ -149,6 +153,7 @@ def check_codec(vector: Any) -> None:
 
 
 def check_signatures(vector: Any) -> None:
+    """Signatures verify over their message and no other."""
     for case in vector["cases"]:
         actor, sig = ActorKey(bytes.fromhex(case["public"])), bytes.fromhex(case["sig"])
         message = bytes.fromhex(case["message"])
@@ -157,6 +162,7 @@ def check_signatures(vector: Any) -> None:
 
 
 def check_hashes(vector: Any) -> None:
+    """Task keys, places, distances and delays are as said."""
     for case in vector["task_keys"]:
         spec = decode(bytes.fromhex(case["spec"]))
         assert isinstance(spec, dict)
@@ -174,6 +180,7 @@ def check_hashes(vector: Any) -> None:
 
 
 def check_clock(vector: Any) -> None:
+    """Roots and comparisons are as said."""
     clocks = {
         name: MerkleClock.of_ledger("vector", clock["vector"], map(Cid.parse, clock["heads"]))
         for name, clock in vector["clocks"].items()
@@ -223,6 +230,7 @@ class Intake:
 
 
 def check_refused(vector: Any) -> None:
+    """Each block has its verdict."""
     for case in vector["cases"]:
         intake = Intake(bytes.fromhex(vector["genesis"]))
         assert str(intake.ledger) == vector["ledger"]
@@ -279,6 +287,7 @@ def _board(ledger: Cid, genesis: Genesis, events: Iterable[VerifiedEvent]) -> Sn
 
 
 def check_views(vector: Any, snapshot: Snapshot, names: Names, intake: Intake) -> None:
+    """Statuses, holders and tainted results are as said."""
     keys = {name: key for key, name in names.tasks.items()}
     for seen in vector["expect"]["views"]:
         for name, status in seen["status"].items():
@@ -297,6 +306,7 @@ def check_views(vector: Any, snapshot: Snapshot, names: Names, intake: Intake) -
 
 
 def check_scheduling(vector: Any) -> None:
+    """Ranks, instants and queues are as said."""
     assert scheduling_vector() == vector
 
 
@@ -304,6 +314,7 @@ def check_scheduling(vector: Any) -> None:
 
 
 def check_car(vector: Any) -> None:
+    """Files are read, written and taken in as said."""
     whole = (VECTORS / "ledger.car").read_bytes()
     board = load(vector["board"])
     cids = {said["name"]: Cid.parse(said["cid"]) for said in board["events"]} | {"genesis": Cid.parse(board["ledger"])}

@@ -12,7 +12,7 @@ from ledger.cid import Cid
 from ledger.events import TaskKey
 from scheduler.assignment import Crew, crew_of, due_at, ready_since, take_at
 from tests.vectors.board_vector import Json, snapshot_of
-from tests.vectors.boards import scheduling
+from tests.vectors.scenes_time import scheduling
 from tests.vectors.world import START_MS, World, key_of
 
 NOW = 60_000

@@ -60,7 +60,7 @@ class World:
     """A ledger in the making. `heads` are all heads of what was said, fences left aside."""
 
     title: str
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     owners: tuple[str, ...] = ("owner",)
     genesis: Genesis = field(init=False)
     ledger: Cid = field(init=False)
@@ -110,7 +110,7 @@ class World:
         blobs: Sequence[Cid] = (),
         cites: Sequence[Cid] = (),
     ) -> bytes:
-        """Return the signed block of an event by `actor` at START_MS + `at`, which has seen `after` (else all heads)."""
+        """Return the signed block of an event by `actor` at START_MS + `at` that has seen `after`, else all heads."""
         cited, named = list(cites), list(blobs)
         maps = tuple(_resolved(op, cited, named) for op in ops)
         granted = grant or (self.ledger if actor in self.owners else self.grants.get(actor, self.ledger))
@@ -146,8 +146,10 @@ class World:
         cites: Sequence[Cid] = (),
         breaks: str | Mapping[int, str] = "",
     ) -> Cid:
-        """Say one event and take it in, through acceptance; return its CID. `breaks` is the rule of operation 0, or of
-        each index."""
+        """Say one event and take it in, through acceptance; return its CID.
+
+        `breaks` is the rule that operation 0 is expected to break, or the rule of each index.
+        """
         block = self.block(actor, ops, at=at, after=after, grant=grant, blobs=blobs, cites=cites)
         verified = verify_event(check_alone(block, self.ledger), self.ledger, self.genesis, self.find)
         expected = {0: breaks} if isinstance(breaks, str) and breaks else dict(breaks or {})
@@ -186,7 +188,7 @@ class World:
         key = self.key(actor, spec)
         self.task_names.setdefault(key, name)
         op = submit_op(spec, priority, START_MS + at)
-        self.say(name, actor, words or f"{actor} submits {spec['task_id']}", op, at=at, **more)  # type: ignore[arg-type]  # passes on what `say` takes
+        self.say(name, actor, words or f"{actor} submits {spec['task_id']!s}", op, at=at, **more)  # type: ignore[arg-type]  # passes on what `say` takes
         return key
 
     def key(self, actor: str, spec: Mapping[str, Value]) -> TaskKey:
