@@ -43,10 +43,11 @@ class Settled:
 
 @dataclass(slots=True)
 class Renewal:
-    """What renewing came to: the claims that run on, until when (ms), and those lost, with the reason."""
+    """Claims that run on, until when (ms); claims lost, and why; those that this peer itself settled meanwhile."""
 
     until: dict[TaskKey, int] = field(default_factory=dict)
     lost: dict[TaskKey, str] = field(default_factory=dict)
+    settled: set[TaskKey] = field(default_factory=set)
 
 
 def complete(
@@ -198,17 +199,17 @@ def renew(
         now = writing.time
         ops: list[Renew] = []
         for task, cid in claims.items():
-            record = home.board.find_record(task)
-            reason = _lost(home, record, cid, key.actor, now)
-            if reason is None and record is not None:
-                ops.append(Renew(task, follows(home.board, record, cid), cid, lease_ms, progress))
+            record = get_task(home, task)
+            if _is_settled(record, cid, key.actor):
+                found.settled.add(task)
+            elif reason := _lost(home, record, cid, key.actor, now):
+                found.lost[task] = reason
             else:
-                found.lost[task] = reason or "its task is not known any more"
+                ops.append(Renew(task, follows(home.board, record, cid), cid, lease_ms, progress))
         for parcel in _parcels(ops):
             write(writing, key, parcel, Role.WORKER)
-        for task, cid in claims.items():
-            if task not in found.lost:
-                found.until[task] = next(c.until for c in get_task(home, task).claims if c.cid == cid)
+        for op in ops:
+            found.until[op.task] = next(c.until for c in get_task(home, op.task).claims if c.cid == op.claim)
     return found
 
 
@@ -226,15 +227,21 @@ def _parcels(ops: list[Renew]) -> Iterator[list[Renew]]:
         yield parcel
 
 
-def _lost(home: Home, record: TaskRecord | None, cid: Cid, me: ActorKey, now: int) -> str | None:
+def _is_settled(record: TaskRecord, cid: Cid, me: ActorKey) -> bool:
+    """Return whether this peer itself has completed the task, or has ended the claim."""
+    ended = any(claim.cid == cid and (claim.released or claim.failed_at) for claim in record.claims)
+    return ended or any(completion.actor == me for completion in record.completions)
+
+
+def _lost(home: Home, record: TaskRecord, cid: Cid, me: ActorKey, now: int) -> str | None:
     """Return why a claim is worth no renewal, None where it is."""
-    held = None if record is None else next((c for c in record.claims if c.cid == cid and c.actor == me), None)
-    if record is None or held is None:
-        return "the claim does not count any more"
-    if record.completions or record.cancels:
-        return "the task is done" if record.completions else "the task was cancelled"
-    if held.released or held.failed_at:
-        return "the claim was released" if held.released else "the claim has failed"
+    held = next((claim for claim in record.claims if claim.cid == cid and claim.actor == me), None)
+    if held is None:
+        return "it does not count any more"
+    if record.result is not None:
+        return f"the task was done by {home.members.name_of(record.result.actor)}"
+    if record.cancels:
+        return "the task was cancelled"
     holder = holder_of(record, now)
     if holder is not None and holder.cid != cid:
         return f"superseded by the claim of {home.members.name_of(holder.actor)}"

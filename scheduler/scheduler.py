@@ -1,0 +1,254 @@
+"""`P2PWorkflowScheduler`: the quick start's class, over the ledger in the home folder.
+
+Implements: the Python contract. What it knows is the board's: nothing is kept here but the peer's queue, the claims it
+renews, and what it was told of other peers' clocks. Calls may come from several threads; each takes its turn. Leaves
+out rules and actions, which are `crdt` and `scheduler.actions`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from crdt.clock import MerkleClock
+from ledger.operations import Attachment
+from scheduler import actions
+from scheduler.actions import Settled
+from scheduler.live import LiveTasks
+from scheduler.queue import TaskQueue
+from scheduler.session import Session
+from scheduler.tags import WorkflowTag, is_p2p_only, should_bypass_github
+from scheduler.task import P2PTask, Payload
+
+
+class P2PWorkflowScheduler:
+    """Submit tasks, take them and complete them, as one peer of a ledger that several processes and machines share.
+
+    Its state is durable: what a call has answered is on the disk. Claims it holds are renewed in the background until
+    they are settled, or `close`. A context manager; not to be carried over a fork.
+
+    Where the board does not allow what a call asks, the call returns False and the log says why: a loop goes on.
+
+    Args:
+        peer_id: names a key of the home, made at first use, and admitted and joined where the owner's key is at hand.
+        bootstrap_peers: names of peers known from the start.
+        home: the home folder; None: P2P_WORKFLOW_HOME, else the platform's data folder. First use founds a ledger.
+        labels: what this peer can do, for tasks that require it; None: as it joined before.
+
+    Raises:
+        ValueError: `peer_id` cannot be the name of a key.
+        NotAMemberError: an owner elsewhere must admit the key first; the message names it.
+    """
+
+    def __init__(
+        self,
+        peer_id: str,
+        bootstrap_peers: Sequence[str] | None = None,
+        *,
+        home: str | Path | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> None:
+        session = self._session = Session(peer_id, () if bootstrap_peers is None else bootstrap_peers, home, labels)
+        # Who forgets to close must not keep its claims for ever.
+        weakref.finalize(self, session.renewer.stop)
+        me = session.key.actor
+        self.peer_id = peer_id
+        self.pending_tasks = LiveTasks(session.looking, "open", lambda holder: holder != me, session.shown)
+        self.assigned_tasks = LiveTasks(session.looking, "open", lambda holder: holder == me, session.shown)
+        self.completed_tasks = LiveTasks(session.looking, "done", lambda _: True, session.shown)
+
+    # ---- tasks
+
+    def submit_task(self, task: P2PTask) -> bool:
+        """Submit a task; return False where this very request was submitted before, whatever became of it.
+
+        Fills in `task.task_key` and `task.assigned_peer`.
+
+        Raises:
+            ConflictError: this peer submitted another request under the same `task_id` and `workflow_id`.
+            ValueError: a field of the task cannot be as it is.
+        """
+        session = self._session
+        with session.using() as home:
+            submitted = actions.submit(home, session.key, actions.request_of(task))[0]
+            with session.looking():
+                task.task_key = submitted.record.key.hex()
+                task.assigned_peer = session.assigned_peer(submitted.record)
+            return submitted.created
+
+    def get_next_task(self) -> P2PTask | None:
+        """Claim the next task for this peer and return it; None where there is none for it now."""
+        session = self._session
+        with session.using() as home:
+            taken = actions.take(home, session.key, lease_ms=home.policy.lease_ms, queue=session.queue)
+            return None if taken is None else session.given(taken)
+
+    def mark_task_complete(self, task_id: str, *, output: Payload | None = None) -> bool:
+        """Complete a task; an open one that nobody holds is claimed first.
+
+        Args:
+            task_id: its id, or its task key in hexadecimal.
+            output: its result.
+
+        Returns:
+            True once the ledger has it that this peer completed the task. False where it may not: the task is not
+            found, is another peer's, who holds it or has completed it, was cancelled, or is nobody's to take now. The
+            log says which, and who.
+        """
+        return self._complete(task_id, output, and_next=False) is not None
+
+    def complete_and_next(self, task_id: str, *, output: Payload | None = None) -> P2PTask | None:
+        """Complete a task and take the next one: one event, one disk sync. Return the next one, None without.
+
+        A task that may not be completed, as `mark_task_complete` says, does not keep from the next one.
+        """
+        with self._session.using():
+            settled = self._complete(task_id, output, and_next=True)
+            if settled is None or settled.already:
+                return self.get_next_task()
+            return None if settled.next is None else self._session.given(settled.next)
+
+    def _complete(self, task_id: str, output: Payload | None, *, and_next: bool) -> Settled | None:
+        session = self._session
+        result = None if output is None else Attachment(output.media_type, data=output.data)
+        settled = session.attempt(
+            "completing",
+            task_id,
+            lambda home, task: actions.complete(
+                home,
+                session.key,
+                task,
+                output=result,
+                and_next=and_next,
+                lease_ms=home.policy.lease_ms,
+                queue=session.queue,
+            ),
+        )
+        return self._let_go(settled)
+
+    def _let_go(self, settled: Settled | None) -> Settled | None:
+        if settled is not None:
+            self._session.renewer.drop(settled.record.key)
+        return settled
+
+    def fail_task(self, task_id: str, error: str = "", *, failure_class: str = "error") -> bool:
+        """Say that this peer's attempt at a task it holds has failed; False where it holds none."""
+        key = self._session.key
+        settled = self._session.attempt(
+            "failing",
+            task_id,
+            lambda home, task: actions.fail(home, key, task, failure_class=failure_class, error=error),
+        )
+        return self._let_go(settled) is not None
+
+    def release_task(self, task_id: str, reason: str | None = None) -> bool:
+        """Give back a task this peer holds, untried; False where it holds none."""
+        key = self._session.key
+        settled = self._session.attempt(
+            "releasing", task_id, lambda home, task: actions.release(home, key, task, reason=reason)
+        )
+        return self._let_go(settled) is not None
+
+    def cancel_task(self, task_id: str, reason: str | None = None) -> bool:
+        """Cancel a task this peer submitted; False where it is done or another's."""
+        key = self._session.key
+        steered = self._session.attempt(
+            "cancelling", task_id, lambda home, task: actions.cancel(home, key, task, reason=reason)
+        )
+        return steered is not None
+
+    # ---- whose and where
+
+    def determine_task_owner(self, task: P2PTask) -> str | None:
+        """Return the peer a task is assigned to, the same on every peer that knows the same events and who is there.
+
+        None for a task that was not submitted, and where no peer heard of lately may take it.
+        """
+        with self._session.looking():
+            record = self._session.find_submitted(task)
+            return None if record is None else self._session.assigned_peer(record)
+
+    def should_bypass_github(self, tags: Iterable[str | WorkflowTag]) -> bool:
+        """Tell whether a task of these tags may run peer-to-peer; raise UnknownTagError for a tag there is not."""
+        return should_bypass_github(tags)
+
+    def is_p2p_only(self, tags: Iterable[str | WorkflowTag]) -> bool:
+        """Tell whether a task of these tags must run peer-to-peer; raise UnknownTagError for a tag there is not."""
+        return is_p2p_only(tags)
+
+    # ---- peers
+
+    def check_peer_failure(self, peer: str, timeout_seconds: float = 300) -> bool:
+        """Tell whether nothing was heard of a peer for so long: no event, no heartbeat in this home, no clock.
+
+        True for one never heard of, False for this peer itself. Raises ValueError for a timeout that is not 0 or more.
+        """
+        if not timeout_seconds >= 0:
+            raise ValueError(f"timeout_seconds must be 0 or more, not {timeout_seconds!r}")
+        session = self._session
+        with session.looking() as home:
+            if peer == self.peer_id or session.peers.find_actor(peer) == session.key.actor:
+                return False
+            heard_ms = session.peers.heard_ms(peer)
+            return heard_ms is None or home.now_ms() - heard_ms > timeout_seconds * 1000
+
+    def update_peer_state(self, peer_id: str, clock: MerkleClock | Mapping[str, object]) -> None:
+        """Take note of another peer's clock, as `known_peers[peer_id]["clock"]`, and that it was heard of.
+
+        Our own clock moves by signed events alone. Raises ClockError for a clock that is malformed, whose root is not
+        its own, or that counts more events than its heads hold, where we know them.
+        """
+        with self._session.using():
+            self._session.peers.update(peer_id, clock)
+
+    @property
+    def known_peers(self) -> dict[str, dict[str, Any]]:
+        """The other peers by name: `clock` as last told, `last_seen` in seconds since 1970 or None."""
+        with self._session.looking():
+            return self._session.peers.entries()
+
+    # ---- state
+
+    @property
+    def task_queue(self) -> TaskQueue:
+        """What this peer can take, up to date."""
+        with self._session.looking():
+            return self._session.queue
+
+    @property
+    def merkle_clock(self) -> MerkleClock:
+        """The ledger's Merkle clock: its heads, and how many events of each actor it holds."""
+        with self._session.looking():
+            return self._session.clock()
+
+    clock = merkle_clock
+
+    def get_status(self) -> dict[str, Any]:
+        """Return the numbers of the quick start's status, and this peer's clock as a dict."""
+        session = self._session
+        with session.looking() as home:
+            counts = home.tasks.counts()
+            held = list(session.queue.held().values()).count(session.key.actor)
+            return {
+                "peer_id": self.peer_id,
+                "merkle_clock": session.clock().to_dict(),
+                "pending_tasks": counts.get("open", 0) - held,
+                "assigned_tasks": held,
+                "completed_tasks": counts.get("done", 0),
+                "queue_size": session.queue.size(),
+                "known_peers": len(session.peers.entries()),
+            }
+
+    # ---- ending
+
+    def close(self) -> None:
+        """Stop renewing and close the home; claims run on until their leases end."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,126 @@
+"""One peer at work on a home: its key, its queue, the claims it keeps alive, and taking turns among threads.
+
+Implements: what the Python contract says of `peer_id`, first use and renewal. `P2PWorkflowScheduler` stands on it and
+gives it the names of the guide.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from crdt.clock import MerkleClock
+from crdt.records import TaskRecord
+from ledger.cid import Cid
+from ledger.events import Role, TaskKey
+from ledger.keys import did_key
+from ledger.operations import Join
+from scheduler.actions import ActionError, Taken, resolve
+from scheduler.home import Home, home_folder
+from scheduler.live import task_of
+from scheduler.peers import KnownPeers
+from scheduler.queue import TaskQueue
+from scheduler.renewal import Renewer
+from scheduler.task import P2PTask
+
+_logger = logging.getLogger(__name__)
+_said_where: Final[set[Path]] = set()  # homes whose founding this process has told of
+
+T = TypeVar("T")
+
+
+class Session:
+    """An open home with a peer that works in it. Arguments and errors are those of `P2PWorkflowScheduler`."""
+
+    def __init__(
+        self, peer_id: str, bootstrap_peers: Sequence[str], home: str | Path | None, labels: Sequence[str] | None
+    ) -> None:
+        self._turn = threading.RLock()
+        self._process = os.getpid()
+        folder = home_folder(home)
+        self.home, founded = Home.open_or_found(folder)
+        try:
+            if founded and folder not in _said_where:
+                _said_where.add(folder)
+                _logger.warning("first use: made a private ledger with one owner in %s", folder)
+            wanted = tuple(sorted(set(labels or ())))
+            self.key = self.home.members.peer_key(peer_id, wanted)
+            if labels is not None:
+                self._join(wanted)
+            self.peers = KnownPeers(self.home, self.key.actor, bootstrap_peers)
+        except BaseException:
+            self.home.close()
+            raise
+        self.peer_id = peer_id
+        self.queue = TaskQueue(self.home, self.key.actor)
+        self.renewer = Renewer(folder, self.key, self.home.policy.lease_ms)
+
+    def _join(self, labels: tuple[str, ...]) -> None:
+        """Join anew where the peer has joined with other labels."""
+        with self.home.writing() as writing:
+            presences = {presence.actor: presence for presence in self.home.board.roster().presences}
+            if presences[self.key.actor].labels != labels:
+                writing.append(self.key, (Join(labels),), Role.WORKER)
+
+    def close(self) -> None:
+        """Stop renewing and close the home."""
+        with self._turn:
+            self.renewer.close()
+            self.home.close()
+
+    @contextmanager
+    def using(self) -> Iterator[Home]:
+        """Have the home for oneself; raise RuntimeError in a process that was forked since."""
+        if os.getpid() != self._process:
+            raise RuntimeError("this scheduler was made before a fork: make a new one in the child process")
+        with self._turn:
+            yield self.home
+
+    @contextmanager
+    def looking(self) -> Iterator[Home]:
+        """Have one state of the home for oneself, with the queue up to date."""
+        with self.using() as home, home.reading():
+            self.queue.refresh(home.now_ms())
+            yield home
+
+    def attempt(self, doing: str, task_id: str, act: Callable[[Home, TaskKey], T]) -> T | None:
+        """Return what `act` makes of the task of this id or key; None where the board forbids it, as the log says."""
+        with self.using() as home:
+            try:
+                return act(home, resolve(home, self.key, task_id).key)
+            except ActionError as error:
+                _logger.warning("%s task %s was refused: %s", doing, task_id, error)
+                return None
+
+    def given(self, taken: Taken) -> P2PTask:
+        """Return a task just taken, and keep its claim alive from now on."""
+        self.renewer.hold(taken.record.key, taken.claim)
+        with self.home.reading():
+            return self.shown(taken.record, taken.claim)
+
+    def shown(self, record: TaskRecord, claim: Cid | None = None) -> P2PTask:
+        """Return a task as its user sees it."""
+        return task_of(self.home, record, assigned_peer=self.assigned_peer(record), claim=claim)
+
+    def assigned_peer(self, record: TaskRecord) -> str | None:
+        """Return the name of the peer of rank 0, as of the queue's last refresh; None where nobody is eligible."""
+        actor = self.queue.crew.assigned_peer(record)
+        return None if actor is None else self.peers.name_of(actor)
+
+    def find_submitted(self, task: P2PTask) -> TaskRecord | None:
+        """Return what was submitted as `task`: by its key, else by its names, this peer's own first."""
+        if task.task_key is not None:
+            return self.home.board.find_record(TaskKey(bytes.fromhex(task.task_key)))
+        found = self.home.tasks.named(task.task_id, task.workflow_id)
+        return min(found, key=lambda record: (record.submitter != self.key.actor, record.key), default=None)
+
+    def clock(self) -> MerkleClock:
+        """Return the ledger's clock under this peer's name."""
+        board = self.home.board
+        vector = {did_key(actor): count for actor, count in board.vector.items()}
+        return MerkleClock.of_ledger(self.peer_id, vector, board.heads)
