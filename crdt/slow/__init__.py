@@ -19,7 +19,7 @@ from ledger.cid import Cid
 from ledger.events import Genesis, TaskKey, VerifiedEvent
 from ledger.keys import ActorKey
 
-__all__ = ["reduce", "soundness"]
+__all__ = ["reduce", "rules_broken"]
 
 
 def reduce(ledger: Cid, genesis: Genesis, events: Iterable[VerifiedEvent]) -> Snapshot:
@@ -55,7 +55,7 @@ def reduce(ledger: Cid, genesis: Genesis, events: Iterable[VerifiedEvent]) -> Sn
     )
 
 
-def soundness(ledger: Cid, genesis: Genesis, events: Iterable[VerifiedEvent]) -> dict[tuple[Cid, TaskKey], str]:
+def rules_broken(ledger: Cid, genesis: Genesis, events: Iterable[VerifiedEvent]) -> dict[tuple[Cid, TaskKey], str]:
     """Return for each (event, task) the rule its operation breaks, "" where it is sound. For tests of its laws."""
     dag = Dag(ledger, genesis, events)
     return {place: judgement.rule for place, judgement in judge_all(dag, fences_in(dag, dag.events)).items()}

@@ -105,7 +105,7 @@ def _judge(case: Case, op: OnTask) -> Judgement:
     rule = _rule(case, op)
     if rule:
         return Judgement(rule, None)
-    attempt = 1 + words.highest_attempt(case.own_past) if isinstance(op, Claim) else 0
+    attempt = words.next_attempt(case.own_past) if isinstance(op, Claim) else 0
     return Judgement("", Sound(case.cid, case.event, op, case.own_past, attempt))
 
 

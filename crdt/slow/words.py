@@ -30,7 +30,7 @@ class Sound:
     op: OnTask
     own_past: Ops
     attempt: int
-    """Of a claim 1 + the highest attempt in its own past; 0 of anything else."""
+    """Of a claim `next_attempt` of its own past; 0 of anything else."""
 
 
 Ops: TypeAlias = tuple[Sound, ...]
@@ -66,6 +66,15 @@ def cancelled(ops: Ops) -> bool:
 def highest_attempt(ops: Ops) -> int:
     """Return the highest attempt among the claims, 0 without one."""
     return max((sound.attempt for sound in ops), default=0)
+
+
+def next_attempt(own_past: Ops) -> int:
+    """Return the attempt of a claim with this past: 1 + the highest in it, or what a requeue in it wrote off.
+
+    The second part is counter-example 1 of specs/counterexamples.md: a fence can take the claims that were written
+    off out of the past, and a claim numbered from 1 again would be written off as it is made.
+    """
+    return 1 + max(highest_attempt(own_past), base(own_past))
 
 
 def base(ops: Ops) -> int:

@@ -203,7 +203,7 @@ def test_released_attempts_do_not_kill_a_task(stage: Stage) -> None:
 
 
 def test_a_resubmission_with_a_lower_height_moves_no_claim(stage: Stage) -> None:
-    """D5: a claim's distance is to the least submit in its own past; a lesser one that comes later moves the ranking only."""
+    """D5: a claim's distance is to the least submit in its own past; a lesser one that comes later moves ranks only."""
     world = stage.world
     op = world.submit(MAL, a_spec("bait"))
     world.event(stage.otto)
@@ -325,6 +325,20 @@ def test_a_living_task_is_not_requeued(stage: Stage) -> None:
     assert stage.rules(requeue) == []
     assert stage.task().base == 2
     assert stage.rules(world.event(BEN, stage.claim(requeue))) == []
+
+
+def test_an_attempt_is_not_written_off_as_it_is_made(stage: Stage) -> None:
+    """ "attempt", counter-example 1: after a requeue attempts go on from what it wrote off, fence or not."""
+    world, last = stage.world, stage.submit
+    for step in range(1, 3):
+        claim = world.event(MAL, stage.claim(last), time=CREATED + step * 2_000)
+        last = world.event(MAL, Fail(stage.key, (claim,), claim, "error", ""))
+    requeue = world.event(ADA, Requeue(stage.key, (last,)))
+    world.event(stage.olga, Revoke(stage.start, MAL.actor, ()))
+    claim = world.event(BEN, stage.claim(requeue))
+    failed = world.event(BEN, Fail(stage.key, (claim,), claim, "error", ""))
+    assert [(found.cid, found.attempt) for found in stage.task().claims] == [(claim, 3)]
+    assert stage.rules(world.event(BEN, stage.claim(failed))) == ["F1c"]
 
 
 def test_a_completion_beats_a_cancel_that_had_not_seen_it(stage: Stage) -> None:

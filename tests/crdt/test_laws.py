@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdt.records import Snapshot
-from crdt.slow import reduce, soundness
+from crdt.slow import reduce, rules_broken
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.operations import Admit, Cancel, Claim, Complete, Fail, Operation, Release, Revoke
@@ -32,7 +32,7 @@ def board(world: World, cids: Iterable[Cid]) -> Snapshot:
 
 def rules(world: World, cids: Iterable[Cid]) -> dict[tuple[Cid, TaskKey], str]:
     """Return the rule that each operation of some events of a world breaks."""
-    return soundness(world.ledger, world.genesis, world.of(cids))
+    return rules_broken(world.ledger, world.genesis, world.of(cids))
 
 
 def part(world: World, random: Random) -> frozenset[Cid]:

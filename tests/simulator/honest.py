@@ -94,6 +94,9 @@ class Peer:
         self.completed |= {(cid, op.task) for op in ops if isinstance(op, Complete)}
         for op in ops:
             if isinstance(op, Claim):
+                task = after.tasks[op.task]
+                if not any(claim.cid == cid and claim.attempt > task.base for claim in task.claims):
+                    raise LawBrokenError(f"an attempt of {self.name} is written off as it is made")
                 self._finish[cid] = self.replica.now_ms + self.random.choice((50, 300, 900, 2_500))
         self._said = len(after.log)
         return cid
