@@ -49,7 +49,8 @@ check-types: venv
 	@echo "types: ok"
 
 check-layers: venv
-	@$(BIN)/lint-imports --no-cache > $(VENV)/layers.log 2>&1 || { cat $(VENV)/layers.log; exit 1; }
+	@$(BIN)/lint-imports --no-cache > $(VENV)/layers.log 2>&1 || { cat $(VENV)/layers.log; \
+	  echo "layers: broken; where no contract is named above, ask $(BIN)/lint-imports --debug" >&2; exit 1; }
 	@echo "layers: ok"
 
 demo: venv  ## the main job: three peers without a server run this project's own checks
