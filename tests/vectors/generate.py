@@ -191,6 +191,8 @@ def _clock() -> Json:
     fork = world.block("owner", [{"op": "leave"}], at=2, after=world.cids("grant-alice"))
     twin = MerkleClock.of_ledger("twin", {"owner": 2}, [Cid.of(fork)])
     clocks["another second event"] = twin
+    two_heads = (Cid.of(fork), world.cid("grant-workers"))
+    clocks["both second events"] = MerkleClock.of_ledger("both", {"owner": 3}, two_heads)
     return {
         "what": "Clocks of parts of boards/life.json, and how they compare, the row with the column.",
         "rules": ["C2", "C3", "C4", "C5", "C6"],

@@ -12,10 +12,10 @@ def partition() -> Scene:
     """Two workers that do not see each other."""
     w = World("partition")
     crew(w)
-    keys = {name: w.submit(name, "alice", spec_of(name.lower()), at=10 + n) for n, name in enumerate("ABCDE")}
+    keys = {name: w.submit(name, "alice", spec_of(name.lower()), at=10 + n) for n, name in enumerate("ABCDEFGH")}
     shared = tuple(w.heads)
     order = {name: nearer(keys[name], w.cid(name), "w1", "w2") for name in keys}
-    for name in "AB":
+    for name in "ABFGH":
         for who in ("w1", "w2"):
             w.say(
                 f"{name}-claim-{who}",
@@ -25,16 +25,15 @@ def partition() -> Scene:
                 at=1_000,
                 after=shared,
             )
-    for who in ("w1", "w2"):
-        c = w.cid(f"B-claim-{who}")
-        w.say(
-            f"B-complete-{who}",
-            who,
-            "is done with B",
-            on_task("complete", keys["B"], [c], claim=c),
-            at=2_000,
-            after=[c],
-        )
+    # The least CID must not be the nearest everywhere, or these show nothing.
+    least = {name: min((w.cid(f"{name}-claim-{who}"), who) for who in ("w1", "w2"))[1] for name in "ABFGH"}
+    assert any(least[name] != order[name][0] for name in "AF")
+    assert any(least[name] != order[name][0] for name in "BGH")
+    for name in "BGH":
+        for who in ("w1", "w2"):
+            c = w.cid(f"{name}-claim-{who}")
+            done = on_task("complete", keys[name], [c], claim=c)
+            w.say(f"{name}-complete-{who}", who, f"is done with {name}", done, at=2_000, after=[c])
     for name in "CD":
         c = w.say(f"{name}-claim", "w1", f"takes {name}", claim_op(keys[name], w.cids(name)), at=1_000, after=shared)
         cancel = on_task("cancel", keys[name], w.cids(name))
@@ -69,10 +68,11 @@ def partition() -> Scene:
         ("D1", "D2", "D3", "D4", "D8", "C1", "C2"),
         w,
         {
-            3_000: {"A": ("held", f"A-claim-{order['A'][0]}"), "B": "done", "C": "done", "D": "cancelled", "E": "done"},
-            1_000 + MINUTE_MS: {"A": "ready"},
+            3_000: {name: ("held", f"{name}-claim-{order[name][0]}") for name in "AF"}
+            | {"B": "done", "C": "done", "D": "cancelled", "E": "done", "G": "done", "H": "done"},
+            1_000 + MINUTE_MS: {"A": "ready", "F": "ready"},
         },
-        {"B": f"B-complete-{order['B'][0]}", "C": "C-complete", "E": "E-complete-near"},
+        {name: f"{name}-complete-{order[name][0]}" for name in "BGH"} | {"C": "C-complete", "E": "E-complete-near"},
     )
 
 
