@@ -152,6 +152,11 @@ class TaskFold:
         """The highest attempt claimed so far, 0 before the first."""
         return max((claim.attempt for claim in self.claims.values()), default=0)
 
+    @property
+    def next_attempt(self) -> int:
+        """The attempt of a claim that has this past; it goes on from what a requeue wrote off, fence or not."""
+        return 1 + max(self.highest_attempt, self.base)
+
     def claim_records(self, policy: Policy) -> list[ClaimRecord]:
         """Return the claims with what renewals and endings say of them."""
         asked = self.spec.timeout_ms

@@ -89,7 +89,7 @@ def _judge_claim(op: Claim, event: Event, past: TaskFold, context: Context) -> V
         return Verdict("F1e", "a need has no completion among the inputs")
     if op.lease_ms > policy.lease_ms_max:
         return Verdict("F1f", f"a lease of {op.lease_ms} ms, at most {policy.lease_ms_max}")
-    return Verdict(attempt=1 + past.highest_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs)
+    return Verdict(attempt=past.next_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs)
 
 
 def _judge_holder(op: Renew | Release | Fail | Complete, event: Event, past: TaskFold, context: Context) -> Verdict:
