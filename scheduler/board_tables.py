@@ -88,7 +88,7 @@ class SqliteBoardStore:
         row = execute("SELECT changes FROM board").fetchone()
         known = [TaskKey(key) for (key,) in execute("SELECT key FROM tasks")]
         for table in TABLES:
-            execute(f"DELETE FROM {table}")  # noqa: S608  # constants
+            execute(f"DELETE FROM {table}")  # noqa: S608  # only constants
         self.reload()
         self.changes = row[0] if row else 0
         return known
@@ -104,7 +104,7 @@ class SqliteBoardStore:
         """Write all changes; the caller's transaction makes them durable. `now_ms` is when this home saw them."""
         execute = self._database.connection.executemany
         marks = ", ".join("?" * 10)
-        execute(f"INSERT INTO nodes ({NODE_COLUMNS}) VALUES ({marks})", map(node_row, self._new_nodes.values()))  # noqa: S608  # constants
+        execute(f"INSERT INTO nodes ({NODE_COLUMNS}) VALUES ({marks})", map(node_row, self._new_nodes.values()))  # noqa: S608  # only constants
         execute(
             "UPDATE nodes SET own_revocations = ?, fenced_by = ?, in_log = ?, seen = ? WHERE cid = ?",
             (node_changes(node) for cid, node in self._dirty_nodes.items() if cid not in self._new_nodes),
@@ -175,7 +175,7 @@ class SqliteBoardStore:
     def find_node(self, cid: Cid) -> Node | None:
         node = self._nodes.get(cid)
         if node is None:
-            sql = f"SELECT {NODE_COLUMNS} FROM nodes WHERE cid = ?"  # noqa: S608  # constants
+            sql = f"SELECT {NODE_COLUMNS} FROM nodes WHERE cid = ?"  # noqa: S608  # only constants
             row = self._database.connection.execute(sql, (cid,)).fetchone()
             if row is None:
                 return None
@@ -189,7 +189,7 @@ class SqliteBoardStore:
 
     def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
         where, values = ("actor = ?", (actor,)) if grant is None else ("actor = ? AND grant_cid = ?", (actor, grant))
-        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes WHERE {where}", values)  # noqa: S608  # constants
+        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes WHERE {where}", values)  # noqa: S608  # only constants
         known = {node.cid: node for node in map(self._known_node, rows)}
         for node in self._new_nodes.values():
             if node.actor == actor and grant in (None, node.grant):
@@ -197,7 +197,7 @@ class SqliteBoardStore:
         return list(known.values())
 
     def nodes_downwards(self) -> Iterator[Node]:
-        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes ORDER BY height DESC").fetchall()  # noqa: S608  # constants
+        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes ORDER BY height DESC").fetchall()  # noqa: S608  # only constants
         nodes = [*self._new_nodes.values(), *map(self._known_node, rows)]
         return iter(sorted(nodes, key=lambda node: -node.height))
 
@@ -291,7 +291,7 @@ class SqliteBoardStore:
     def tasks_standing(self, standing: str | None) -> Iterator[TaskState]:
         """Return the tasks of one standing ("open", "done", "over"), or all, in the order they were submitted."""
         where, values = ("", ()) if standing is None else ("WHERE standing = ?", (standing,))
-        sql = f"SELECT key, state FROM tasks {where} ORDER BY height, key"  # noqa: S608  # constants
+        sql = f"SELECT key, state FROM tasks {where} ORDER BY height, key"  # noqa: S608  # only constants
         rows = self._database.connection.execute(sql, values).fetchall()
         for key, state in rows:
             task = self._tasks.get(key)

@@ -35,7 +35,9 @@ PURE_MODULES: Final = frozenset(
         "typing",
     }
 )
-EVENT_TYPES: Final = frozenset(f"ledger.{name}" for name in ("cid", "codec", "events", "keys", "operations"))
+EVENT_TYPES: Final = frozenset(
+    f"ledger.{name}" for name in ("cid", "codec", "events", "keys", "operation_codec", "operations")
+)
 
 # Input and output, code from text, and values that differ from one process to the next.
 IMPURE_BUILTINS: Final = frozenset(
