@@ -11,7 +11,7 @@ from typing import Final
 
 from crdt.records import Roster, TaskRecord
 from ledger.cid import Cid
-from ledger.codec import encode
+from ledger.codec import Encodable, encode
 from ledger.events import TaskKey
 
 REDUCER_VERSION: Final = 1
@@ -26,7 +26,7 @@ _STATE: Final = b"p2p-workflow/state/v1\0"
 
 def leaf_hash(task: TaskRecord) -> bytes:
     """Return the hash of one task's record."""
-    claims = [
+    claims: list[Encodable] = [
         [
             claim.cid,
             claim.actor,
@@ -38,8 +38,8 @@ def leaf_hash(task: TaskRecord) -> bytes:
         ]
         for claim in task.claims
     ]
-    completions = [[done.distance, done.claim, done.cid] for done in task.completions]
-    record = [
+    completions: list[Encodable] = [[done.distance, done.claim, done.cid] for done in task.completions]
+    record: list[Encodable] = [
         task.key,
         list(task.submits),
         task.priority,

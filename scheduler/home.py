@@ -336,14 +336,21 @@ class Writing:
         grant = home.members.grant_for(key.actor, role)
         if grant is None:
             raise NotAMemberError(key.actor, role)
-        heads = home.board.heads
-        if len(heads) > PARENTS_MAX:  # the rest are parents of a later event
-            heads = tuple(sorted(heads, key=lambda cid: -home.board.graph.node(cid).height)[:PARENTS_MAX])
+        # An event must have seen all its author has, revocations above all: soundness is judged by its own past. So
+        # where there are more heads than an event can have parents, witnesses gather them first.
+        while len(home.board.heads) > PARENTS_MAX:
+            self._sign(key, grant, home.board.heads[:PARENTS_MAX], ())
+        return self._sign(key, grant, home.board.heads, operations)
+
+    def _sign(
+        self, key: SigningKey, grant: Cid, parents: Sequence[Cid], operations: Sequence[Operation]
+    ) -> VerifiedEvent:
+        home = self.home
         block = draft_event(
             key,
             ledger=home.ledger,
             grant=grant,
-            parents=heads,
+            parents=parents,
             operations=operations,
             find=home.intake.find,
             now_ms=home.now_ms(),
