@@ -185,7 +185,7 @@ class TaskQueue:
                 return Standing(Place.ASIDE)
             case Status.BLOCKED | Status.WAITING | Status.READY:
                 rank = self._crew.rank_of(self._me, record)
-                ready_at = ready_since(seen, home.tasks.first_seen_ms(record.key))
+                ready_at = ready_since(seen, first_saw(home, record))
                 if rank is None or ready_at is None:
                     return Standing(Place.ASIDE, needs=seen.unmet)
                 turn = take_at(ready_at, rank, policy)
@@ -229,6 +229,11 @@ class TaskQueue:
         if place is Place.READY:
             return self._ready
         return None if place is Place.ASIDE else self._delayed
+
+
+def first_saw(home: Home, record: TaskRecord) -> int:
+    """Return when `home` first saw a task ready at its present instant (S2), its needs' completions included."""
+    return max(map(home.tasks.first_seen_ms, (record.key, *record.spec.needs)))
 
 
 def _ranked(crew: Crew) -> list[tuple[ActorKey, frozenset[str]]]:

@@ -1,0 +1,146 @@
+"""The answer to "why is this task where it is": plain values, which show as words or as JSON.
+
+Implements: `explain` of specs/assignment.md's ranks and specs/tasks.md's fold, as data. Leaves out finding it all out
+(scheduler.explain). Times are ms since 1970; actors are given by name and by did:key, events and claims by CID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTurn:
+    """A worker: how near it is, and from when it may take the task; without a rank `words` says why it may not."""
+
+    peer: str
+    key: str
+    distance: int
+    rank: int | None
+    take_at: int | None
+    heard_at: int | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedState:
+    """A task this one needs; `result` is the completion that stands for it."""
+
+    task_key: str
+    task_id: str | None
+    status: str
+    result: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimState:
+    """A claim and how it stands: holds, runs, ran out, released, failed, done or superseded."""
+
+    claim: str
+    peer: str
+    key: str
+    attempt: int
+    distance: int
+    time: int
+    until: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecidingEvent:
+    """An event the status rests on, and how many of the active workers have seen it."""
+
+    event: str
+    what: str
+    stable: bool
+    seen_by: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a task stands at `now`, and why."""
+
+    task_key: str
+    task_id: str
+    workflow_id: str
+    name: str
+    now: int
+    status: str
+    why: str
+    submitter: str
+    submitter_key: str
+    priority: int
+    anchor: str
+    anchor_event: str
+    ready_at: int | None
+    due_at: int | None
+    turn: str
+    peers: tuple[PeerTurn, ...]
+    needs: tuple[NeedState, ...]
+    claims: tuple[ClaimState, ...]
+    result: str | None
+    superseded: tuple[str, ...]
+    tainted_inputs: tuple[str, ...]
+    decided_by: tuple[DecidingEvent, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as JSON values."""
+        return asdict(self)
+
+    def render_words(self) -> str:
+        """Return the explanation as lines for people."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"Task {self.task_id} of workflow {self.workflow_id} ({self.name}): {self.status}"
+        yield f"  {self.why}"
+        yield f"  task key   {self.task_key}"
+        yield f"  submitter  {self.submitter}"
+        yield f"  anchor     {self.anchor} (from submit {self.anchor_event})"
+        if self.ready_at is not None:
+            yield f"  ready at   {_time(self.ready_at)}, due {_time(self.due_at)} by priority {self.priority}"
+        yield f"  turn       {self.turn}"
+        yield from _block("peers, by distance of their key from the anchor", map(_peer_line, self.peers))
+        yield from _block("needs", (f"{n.task_id or n.task_key}: {n.status}" for n in self.needs))
+        yield from _block("claims", map(_claim_line, self.claims))
+        yield from _block("superseded completions", self.superseded)
+        yield from _block("TAINTED: inputs that no longer count", self.tainted_inputs)
+        yield from _block("decided by", map(_event_line, self.decided_by))
+
+
+def _block(title: str, lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if number == 0:
+            yield f"  {title}:"
+        yield f"    {line}"
+
+
+def _peer_line(peer: PeerTurn) -> str:
+    place = f"rank {peer.rank}" if peer.rank is not None else "no rank"
+    when = f", from {_time(peer.take_at)}" if peer.take_at is not None else ""
+    return f"{peer.peer}: {place}, distance {peer.distance}{when}: {peer.words}"
+
+
+def _claim_line(claim: ClaimState) -> str:
+    return (
+        f"attempt {claim.attempt} by {claim.peer}, distance {claim.distance}, {_time(claim.time)} to "
+        f"{_time(claim.until)}: {claim.state} ({claim.claim})"
+    )
+
+
+def _event_line(event: DecidingEvent) -> str:
+    seen = "stable" if event.stable else f"tentative, seen by {event.seen_by} of {event.of}"
+    return f"{event.what} {event.event}: {seen}"
+
+
+def _time(ms: int | None) -> str:
+    if ms is None:
+        return "unknown"
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):  # a year beyond 9999: an author's word, and no reason to fail
+        return f"{ms} ms"
