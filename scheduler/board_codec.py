@@ -60,11 +60,13 @@ def decode_task(data: bytes) -> TaskState:
     ) = value
     fold = TaskFold(key, None if request is None else (request[0], read_spec(request[1])))
     fold.submits = {s[1]: SubmitFact(*s) for s in submits}
-    fold.claims = {c[0]: ClaimFact(*c[1:6], tuple(c[6])) for c in claims}
+    for cid, actor, attempt, distance, time, lease_end, inputs in claims:
+        fold.claims[cid] = ClaimFact(actor, attempt, distance, time, lease_end, tuple(inputs))
     fold.renewed = dict(renewed)
     fold.released = set(released)
     fold.failed = dict(failed)
-    fold.completions = {c[2]: CompletionRecord(*c[:5], tuple(c[5])) for c in done}
+    for distance, claim, cid, actor, time, inputs in done:
+        fold.completions[cid] = CompletionRecord(distance, claim, cid, actor, time, tuple(inputs))
     fold.cancels = set(cancels)
     fold.base = base
     fold.prioritized = None if prioritized is None else (prioritized[0], prioritized[1], prioritized[2])
