@@ -14,7 +14,22 @@ from typing import Final
 
 import typer
 
-from cli import commands_check, commands_keys
+from cli import (
+    commands_append,
+    commands_carry,
+    commands_check,
+    commands_init,
+    commands_keys,
+    commands_log,
+    commands_members,
+    commands_replay,
+    commands_status,
+    commands_steer,
+    commands_submit,
+    commands_tasks,
+    commands_verify,
+    commands_work,
+)
 from cli.command import Group
 from cli.conflict import check_for_conflict
 from cli.errors import ExitCode, report
@@ -25,11 +40,29 @@ HELP: Final = (
     "peer derives the same board from it."
 )
 
+COMMANDS: Final = (
+    commands_status,
+    commands_submit,
+    commands_work,
+    commands_check,
+    commands_tasks,
+    commands_steer,
+    commands_init,
+    commands_keys,
+    commands_members,
+    commands_log,
+    commands_append,
+    commands_replay,
+    commands_verify,
+    commands_carry,
+)
+"""In the order in which `--help` lists them."""
+
 
 def make_app() -> typer.Typer:
     """Return the commands of `p2p-workflow`."""
     app = typer.Typer(cls=Group, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
-    for module in (commands_check, commands_keys):
+    for module in COMMANDS:
         module.register(app)
     return app
 

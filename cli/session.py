@@ -17,6 +17,7 @@ from cli.output import Output
 from cli.settings import Settings
 
 if TYPE_CHECKING:
+    from ledger.events import Role
     from ledger.keyring import KeyRing
     from ledger.keys import SigningKey
     from scheduler.home import Home
@@ -65,9 +66,18 @@ class Session:
         """Return the key to act with, where there is one already; makes nothing."""
         return home.members.find_key(self.peer_name(home))
 
-    def key(self, home: Home) -> SigningKey:
-        """Return the key to act with; made at first use, admitted and joined where the owner's key is at hand."""
-        return home.members.peer_key(self.peer_name(home))
+    def worker_key(self, home: Home, labels: tuple[str, ...] = ()) -> SigningKey:
+        """Return the key to work with; made at first use, admitted and joined where the owner's key is at hand."""
+        return home.members.peer_key(self.peer_name(home), labels)
+
+    def key(self, home: Home, role: Role | None = None) -> SigningKey:
+        """Return the key to act with in `role`. It need not be at work; made as `worker_key` does at first use."""
+        key = self.find_key(home)
+        if key is not None:
+            with home.reading():
+                if home.members.grant_for(key.actor, role) is not None:
+                    return key
+        return self.worker_key(home)
 
     def owner_key(self, home: Home) -> SigningKey:
         """Return the key of an owner, for what only owners may do."""
@@ -82,9 +92,8 @@ class Session:
     def ring(self) -> KeyRing:
         """Return the keys of the home, which need no ledger yet."""
         from ledger.keyring import KeyRing
-        from scheduler.home import KEYS_FOLDER
 
-        return KeyRing(self.folder / KEYS_FOLDER)
+        return KeyRing(self.folder / "keys")  # where a Home keeps them
 
 
 def session_of(context: typer.Context) -> Session:

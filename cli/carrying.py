@@ -1,0 +1,66 @@
+"""A home as one side of an exchange: `ledger.exchange` and `ledger.car_io` write through its transactions.
+
+A home's transaction keeps the board beside the blocks, so blocks that come by exchange pass through it. Leaves out the
+exchange itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.errors import InputError
+
+if TYPE_CHECKING:
+    from ledger.exchange import Replica
+    from scheduler.home import Home
+
+
+def replica_of(home: Home) -> Replica:
+    """Return the home as one side of an exchange."""
+    from ledger.exchange import Replica
+
+    return Replica(home.intake, lambda: home.board.heads, home.reading, home.writing)
+
+
+def taken_document(taken: Any) -> dict[str, Any]:
+    """Return what became of blocks taken in (ledger.exchange.Totals), as JSON."""
+    return {
+        "accepted": taken.accepted,
+        "known": taken.known,
+        "waiting": taken.waiting,
+        "held": taken.held,
+        "evicted": taken.evicted,
+        "blobs": taken.blobs,
+        "refused": taken.refused,
+        "reasons": [{"cid": str(one.cid), "rule": one.rule, "words": one.words} for one in taken.reasons],
+    }
+
+
+def taken_lines(taken: Any) -> list[str]:
+    """Return the same for people."""
+    words = [
+        f"{count:,} {word}"
+        for word, count in (
+            ("accepted", taken.accepted),
+            ("known already", taken.known),
+            ("waiting for events they link", taken.waiting),
+            ("held, ahead of this clock", taken.held),
+            ("without room, to be sent again", taken.evicted),
+            ("blobs", taken.blobs),
+            ("refused", taken.refused),
+        )
+        if count
+    ]
+    return [", ".join(words) or "nothing new", *(f"  refused {r.cid}: {r.rule}: {r.words}" for r in taken.reasons)]
+
+
+def is_home(place: Path) -> bool:
+    """Return whether a path names a home (a folder with a ledger), rather than a CAR file."""
+    from scheduler.home import DATABASE_NAME
+
+    if not place.is_dir():
+        return False
+    if not (place / DATABASE_NAME).exists():
+        raise InputError(f"{place} is a folder without a ledger", "name a home, or a CAR file")
+    return True

@@ -1,0 +1,244 @@
+"""`append`: operations as JSON lines, signed in batches; or finished blocks, which must pass acceptance."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cli.command import Command
+from cli.errors import InputError, InvalidError
+from cli.operation_json import read_operation
+from cli.session import Session, session_of
+
+if TYPE_CHECKING:
+    from ledger.cid import Cid
+    from ledger.events import Role
+    from ledger.keys import SigningKey
+    from ledger.operations import Operation
+    from scheduler.home import Home, Writing
+
+_BATCH_OPERATIONS: Final = 128
+_TRANSACTION_EVENTS: Final = 64
+"""Events signed in one durable transaction."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("append", cls=Command)(append)
+
+
+def append(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines, one operation each; - reads stdin.")],
+    blocks: Annotated[bool, typer.Option("--blocks", help="FILE holds finished blocks: a CAR, or one block.")] = False,
+) -> None:
+    """Sign operations and append them; prints the CID of each event.
+
+    A line is an object such as {"op": "submit", "spec": {"task_id": …, "workflow_id": …, "name": …}}: the fields of
+    specs/events.md, with CIDs and did:key as text and other bytes in hexadecimal. May be left out: `follows` (the
+    task's heads), `priority` (5), `created_at` (now), empty lists. The whole input is read before anything is signed;
+    several operations make one event, and events are durable in batches. Ctrl-C leaves whole batches.
+    """
+    session = session_of(context)
+    with session.home() as home:
+        if blocks:
+            _append_blocks(session, home, file)
+        else:
+            _append_operations(session, home, file)
+
+
+def _append_operations(session: Session, home: Home, file: str) -> None:
+    key = _signing_key(session, home)
+    with home.reading():
+        operations = [_read_line(home, key, number, line) for number, line in _lines(file)]
+    cids: list[Cid] = []
+    with session.output.progress("signing operations", len(operations)) as step:
+        rest = operations
+        while rest:
+            with home.writing() as writing:
+                rest, made = _append_some(writing, key, rest, step)
+            cids += made
+    ignored = _without_effect(home, cids)
+    session.output.result(
+        {"events": list(map(str, cids)), "operations": len(operations), "without_effect": ignored}, map(str, cids)
+    )
+    for entry in ignored:
+        session.output.note(
+            f"without effect: operation {entry['index']} of {entry['event']}: {entry['rule']}: {entry['words']}"
+        )
+
+
+def _signing_key(session: Session, home: Home) -> SigningKey:
+    """Return the key that `--peer` names, whichever it is; owners append under their own name, too."""
+    key = session.find_key(home)
+    return session.worker_key(home) if key is None else key
+
+
+def _lines(file: str) -> Iterator[tuple[int, str]]:
+    stream: Iterable[str] = sys.stdin if file == "-" else Path(file).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            yield number, line
+
+
+def _read_line(home: Home, key: SigningKey, number: int, line: str) -> Operation:
+    try:
+        fields = json.loads(line)
+        if isinstance(fields, dict):
+            fields = _with_defaults(home, fields)
+        return read_operation(fields, home.ledger, key.actor)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"line {number}: no JSON: {error}", "write one object on each line") from None
+    except InputError as error:
+        raise InputError(f"line {number}: {error}", error.advice, rule=error.rule) from None
+
+
+def _with_defaults(home: Home, fields: dict[str, Any]) -> dict[str, Any]:
+    match fields.get("op"):
+        case "submit":
+            return {"priority": 5, "created_at": home.now_ms()} | fields
+        case "claim":
+            return {"inputs": []} | fields
+        case "join":
+            return {"labels": []} | fields
+        case _:
+            return fields
+
+
+def _append_some(
+    writing: Writing, key: SigningKey, operations: list[Operation], step: Any
+) -> tuple[list[Operation], list[Cid]]:
+    """Append events up to the size of a transaction; return the operations left over and the CIDs made."""
+    from ledger.signing import DraftError, DraftTooLargeError
+
+    made: list[Cid] = []
+    while operations and len(made) < _TRANSACTION_EVENTS:
+        count = _batch_size(operations)
+        while True:
+            batch = [_following(writing.home, op) for op in operations[:count]]
+            try:
+                made.append(writing.append(key, batch, _role_of(batch)).cid)
+                break
+            except DraftTooLargeError as error:
+                if count == 1:
+                    raise InputError(str(error), "put less into one operation") from None
+                count //= 2
+            except DraftError as error:
+                raise InputError(str(error)) from None
+        operations = operations[count:]
+        step(count)
+    return operations, made
+
+
+def _batch_size(operations: list[Operation]) -> int:
+    """Return how many of the first operations one event may hold: of two on one matter one has no effect (M3)."""
+    from ledger.operations import Admit, Join, Leave, Revoke, Submit
+
+    seen: set[object] = set()
+    for count, op in enumerate(operations[:_BATCH_OPERATIONS]):
+        match op:
+            case Admit():
+                mark: object = ("admit", op.actor)
+            case Revoke():
+                mark = ("revoke", op.grant, op.actor)
+            case Join() | Leave():
+                mark = "presence"
+            case Submit():
+                mark = op.key
+            case _:
+                mark = op.task
+        if mark in seen:
+            return count
+        seen.add(mark)
+    return min(len(operations), _BATCH_OPERATIONS)
+
+
+def _following(home: Home, op: Operation) -> Operation:
+    """Return the operation with the task's heads as what it follows, where its line named nothing."""
+    from ledger.operations import TaskOperation
+    from scheduler.acting import follows
+
+    if not isinstance(op, TaskOperation) or op.follows:
+        return op
+    record = home.board.find_record(op.task)
+    return op if record is None else replace(op, follows=follows(home.board, record, getattr(op, "claim", None)))
+
+
+def _role_of(operations: Iterable[Operation]) -> Role | None:
+    """Return the role that all operations need; None where they need several, or an owner."""
+    from ledger.events import Role
+    from ledger.operations import Admit, Cancel, Prioritize, Requeue, Revoke, Submit
+
+    roles = {
+        None
+        if isinstance(op, Admit | Revoke)
+        else Role.SUBMITTER
+        if isinstance(op, Submit | Cancel | Prioritize | Requeue)
+        else Role.WORKER
+        for op in operations
+    }
+    return roles.pop() if len(roles) == 1 else None
+
+
+def _without_effect(home: Home, cids: list[Cid]) -> list[dict[str, Any]]:
+    wanted = set(cids)
+    with home.reading():
+        return [
+            {"event": str(one.event), "index": one.index, "rule": one.rule, "words": one.words}
+            for one in home.board.store.ignored()
+            if one.event in wanted
+        ]
+
+
+# ---- finished blocks
+
+
+def _append_blocks(session: Session, home: Home, file: str) -> None:
+    from ledger.exchange import Totals, batches
+
+    blocks = _read_blocks(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+    totals = Totals()
+    accepted: list[Cid] = []
+    with session.output.progress("taking in blocks", len(blocks)) as step:
+        for some in batches(blocks, 1_000):
+            with home.writing() as writing:
+                report = writing.offer([blocks[cid] for cid in some])
+            totals.add(report)
+            accepted += report.accepted
+            step(len(some))
+    refused = [{"cid": str(one.cid), "rule": one.rule, "words": one.words} for one in totals.reasons]
+    waiting = totals.waiting + totals.held + totals.evicted
+    session.output.result(
+        {"events": list(map(str, accepted)), "known": totals.known, "waiting": waiting, "refused": refused},
+        map(str, accepted),
+    )
+    if waiting:
+        session.output.note(f"{waiting} blocks wait for events they link, or for their time")
+    if refused:
+        first = refused[0]
+        raise InvalidError(
+            f"{len(refused)} blocks were refused, first {first['cid']}: {first['words']}",
+            "what was in order is in the ledger; drop the others",
+            rule=first["rule"],
+        )
+
+
+def _read_blocks(data: bytes) -> dict[Cid, bytes]:
+    """Return the DAG-CBOR blocks in a CAR, or the one block that `data` is."""
+    import io
+
+    from ledger.car import read_car
+    from ledger.cid import Cid
+
+    if b"eroots" not in data[:32]:  # the header of every CAR
+        return {Cid.of(data): data}
+    reader = read_car(io.BytesIO(data))
+    found = {cid: block for cid, block in reader if cid.is_event}
+    reader.require_good()
+    return found

@@ -1,0 +1,156 @@
+"""`export`, `import`, `sync`: events leave and enter a home, by CAR files or from home to home."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.carrying import is_home, replica_of, taken_document, taken_lines
+from cli.command import Command
+from cli.errors import InputError, InvalidError, MissingError
+from cli.session import Session, session_of
+
+if TYPE_CHECKING:
+    from ledger.cid import Cid
+    from scheduler.home import Home
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("export", cls=Command)(export)
+    app.command("import", cls=Command)(import_file)
+    app.command("sync", cls=Command)(sync)
+
+
+def export(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE.car", help="The CAR to write, or - for stdout.")],
+    since: Annotated[
+        list[str] | None, typer.Option(metavar="CID", help="Leave out this event and its causal past; can be repeated.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="Only this task, with its causal past.")] = None,
+) -> None:
+    """Write the log, with the payloads it links, to a CAR that any IPFS tool reads and a stranger can verify."""
+    from ledger.car_io import export_car, replaced_file
+    from ledger.cid import Cid
+
+    session = session_of(context)
+    known = [Cid.parse(text) for text in since or ()]
+    with session.home() as home:
+        heads = None if task is None else _task_heads(session, home, task)
+        replica = replica_of(home)
+        if file == "-":
+            events = export_car(replica, sys.stdout.buffer, heads=heads, since=known)
+            sys.stdout.buffer.flush()
+            session.output.note(f"{events:,} events of ledger {home.ledger}")
+            return
+        with replaced_file(Path(file)) as stream:
+            events = export_car(replica, stream, heads=heads, since=known)
+        with home.reading():
+            roots = home.board.heads if heads is None else heads
+        session.output.result(
+            {"file": file, "events": events, "ledger": str(home.ledger), "roots": list(map(str, roots))},
+            [f"✓ {events:,} events of ledger {home.ledger} written to {file}"],
+        )
+
+
+def _task_heads(session: Session, home: Home, name: str) -> tuple[Cid, ...]:
+    from scheduler.actions import resolve
+
+    return resolve(home, session.find_key(home), name).heads
+
+
+def import_file(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE.car", help="A CAR of this ledger, or - for stdin.")],
+) -> None:
+    """Take in the blocks of a CAR, in any order; says what was accepted, waits, or was refused by which rule."""
+    from ledger.car_io import import_car
+
+    session = session_of(context)
+    with session.home() as home, session.output.progress("importing blocks") as step:
+        if file == "-":
+            report = import_car(replica_of(home), sys.stdin.buffer, home.now_ms(), seen=lambda _: step(1))
+        else:
+            with Path(file).open("rb") as stream:
+                report = import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
+    print_import(session, file, report)
+
+
+def print_import(session: Session, file: str, report: Any) -> None:
+    """Print what an import found, and end with a code that says whether all blocks were in order."""
+    document = {"file": file} | taken_document(report.taken)
+    document |= {"bad": report.bad, "foreign": report.foreign, "unlinked": report.unlinked, "fault": report.fault}
+    session.output.result(document, taken_lines(report.taken))
+    for words in _faults(report):
+        session.output.note(words)
+    if report.taken.refused or report.bad or report.fault:
+        raise typer.Exit(InvalidError.exit_code)
+
+
+def _faults(report: Any) -> list[str]:
+    found = []
+    if report.bad:
+        found.append(f"{report.bad} blocks do not hash to their CID and were left out")
+    if report.foreign:
+        found.append(f"{report.foreign} blocks of other kinds were left out")
+    if report.unlinked:
+        found.append(f"{report.unlinked} blobs that no accepted event links were left out")
+    if report.fault:
+        found.append(f"{report.fault}; what was whole before it is kept")
+    return found
+
+
+def sync(
+    context: typer.Context,
+    place: Annotated[Path, typer.Argument(metavar="HOME|FILE.car", help="Another home, or a CAR file; it may be new.")],
+) -> None:
+    """Give both sides what they lack of the ledger: this home and another, or a CAR that is carried between them."""
+    from ledger.car_io import sync_car
+    from ledger.exchange import sync_stores
+    from scheduler.home import Home
+
+    session = session_of(context)
+    with session.home() as home:
+        if not is_home(place):
+            report, written = sync_car(replica_of(home), place, home.now_ms())
+            document = {"place": str(place), "received": taken_document(report.taken), "sent": {"events": written}}
+            lines = [f"received: {taken_lines(report.taken)[0]}", f"sent: {written:,} events"]
+            lines += taken_lines(report.taken)[1:]
+            faulty = bool(report.taken.refused)
+            for words in _faults(report):
+                session.output.note(words)
+        else:
+            if place.resolve() == home.folder.resolve():
+                raise InputError(f"{place} is this home", "name another one")
+            with Home.open(place) as other:
+                both = sync_stores(replica_of(home), replica_of(other), home.now_ms())
+            document = {"place": str(place), "received": taken_document(both.a), "sent": taken_document(both.b)}
+            lines = [f"received: {taken_lines(both.a)[0]}", f"sent: {taken_lines(both.b)[0]}"]
+            lines += taken_lines(both.a)[1:] + taken_lines(both.b)[1:]
+            faulty = bool(both.a.refused or both.b.refused)
+        root = home.state_root().hex()
+    session.output.result(document | {"state_root": root}, [*lines, f"State Root: {root}"])
+    if faulty:
+        raise typer.Exit(InvalidError.exit_code)
+
+
+def genesis_from(place: Path) -> bytes:
+    """Return the genesis block of the ledger in a home or a CAR file."""
+    from ledger.car_io import read_genesis
+    from scheduler.home import Home
+
+    if is_home(place):
+        with Home.open(place) as other, other.reading():
+            block = other.events.find_genesis()
+        if block is not None:
+            return block
+        raise MissingError(f"{place} holds no genesis block")
+    try:
+        with place.open("rb") as stream:
+            return read_genesis(stream)
+    except LookupError as error:
+        raise MissingError(f"{place}: {error}", "export the whole ledger, or name a home") from None

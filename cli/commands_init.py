@@ -1,0 +1,149 @@
+"""`init`: found a ledger in a new home, or enter one that exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.carrying import is_home, replica_of
+from cli.command import Command
+from cli.commands_carry import genesis_from
+from cli.errors import InputError
+from cli.session import Session, session_of
+from cli.times import parse_duration, render_duration
+
+if TYPE_CHECKING:
+    from ledger.events import Policy
+    from scheduler.home import Home
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init", cls=Command)(init)
+
+
+def init(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(metavar="TEXT", help="A name for people.")] = "default",
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="HOME|FILE.car", help="Enter the ledger of this home or CAR.")
+    ] = None,
+    owner: Annotated[
+        list[str] | None, typer.Option(metavar="KEY...", help="Further owners, as did:key; fixed for good.")
+    ] = None,
+    no_owner_key: Annotated[
+        bool, typer.Option("--no-owner-key", help="Make no owner's key here: those of --owner own the ledger alone.")
+    ] = False,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Anyone may submit; workers are admitted all the same.")
+    ] = False,
+    policy_lease: Annotated[str | None, typer.Option(metavar="TIME", help="Lease of a claim. [60s]")] = None,
+    policy_lease_max: Annotated[str | None, typer.Option(metavar="TIME", help="Longest lease. [1d]")] = None,
+    policy_timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Longest run of one claim. [6h]")] = None,
+    policy_grace: Annotated[str | None, typer.Option(metavar="TIME", help="What rank r waits r times. [2s]")] = None,
+    policy_skew: Annotated[str | None, typer.Option(metavar="TIME", help="How far clocks may differ. [10s]")] = None,
+    policy_aging: Annotated[str | None, typer.Option(metavar="TIME", help="What one priority is worth. [10m]")] = None,
+    policy_max_attempts: Annotated[int | None, typer.Option(min=1, max=100, help="Failed attempts. [3]")] = None,
+) -> None:
+    """Found a ledger, owned by a key made here; or enter an existing one with --from."""
+    session = session_of(context)
+    durations = {
+        "lease_ms": policy_lease,
+        "lease_ms_max": policy_lease_max,
+        "timeout_ms": policy_timeout,
+        "grace_ms": policy_grace,
+        "skew_ms": policy_skew,
+        "aging_ms": policy_aging,
+    }
+    chosen: dict[str, Any] = {key: parse_duration(text) for key, text in durations.items() if text is not None}
+    if policy_max_attempts is not None:
+        chosen["max_attempts"] = policy_max_attempts
+    if source is not None:
+        if chosen or owner or open_ or no_owner_key:
+            raise InputError("owners and policy of an existing ledger are fixed", "leave out all options but --from")
+        home, events = _enter(session, source)
+    else:
+        home, events = _found(session, name, owner or [], _policy(chosen, open_=open_), with_key=not no_owner_key), 0
+    with home:
+        _print_home(session, home, events, entered=source is not None)
+
+
+def _policy(chosen: dict[str, Any], *, open_: bool) -> Policy:
+    from ledger.events import Admission, Policy
+
+    admission = Admission.OPEN if open_ else Admission.MEMBERS
+    # Read back by the ledger's own rules, so that what a genesis cannot say is refused before there is one.
+    return Policy.from_map(Policy(admission=admission, **chosen).to_map())
+
+
+def _found(session: Session, name: str, owner: list[str], policy: Policy, *, with_key: bool) -> Home:
+    from ledger.keys import SigningKey, parse_did_key
+    from scheduler.home import OWNER_KEY_NAME, Home
+
+    owners = [parse_did_key(text) for text in owner]
+    if not with_key and not owners:
+        raise InputError("a ledger needs an owner", "name one with --owner, or leave out --no-owner-key")
+    key = (session.ring().find(OWNER_KEY_NAME) or SigningKey.generate()) if with_key else None
+    return Home.found(session.folder, name=name, policy=policy, owner_key=key, owners=owners)
+
+
+def _enter(session: Session, source: Path) -> tuple[Home, int]:
+    """Take in the whole ledger. Broken off, what came is kept, and `sync` or `import` goes on."""
+    from ledger.car_io import import_car
+    from ledger.exchange import pull
+    from scheduler.home import Home
+
+    home = Home.enter(session.folder, genesis_from(source))
+    try:
+        with session.output.progress("taking in blocks") as step:
+            if is_home(source):
+                with Home.open(source) as other:
+                    return home, pull(replica_of(home), replica_of(other), home.now_ms())[1].accepted
+            with source.open("rb") as stream:
+                report = import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
+    except BaseException:
+        home.close()
+        session.output.note(f"The home in {session.folder} has only begun to hold the ledger: go on with `sync`.")
+        raise
+    for refused in report.taken.reasons:
+        session.output.note(f"refused {refused.cid}: {refused.rule}: {refused.words}")
+    return home, report.taken.accepted
+
+
+def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> None:
+    from ledger.keys import did_key
+
+    name = session.peer_name(home)
+    key = session.find_key(home)
+    if key is None and entered:
+        key = home.keys.generate(name)  # so that an owner elsewhere can admit it
+    owners = [did_key(actor) for actor in home.genesis.owners]
+    policy = dict(sorted(home.policy.to_map().items()))
+    document = {
+        "ledger": str(home.ledger),
+        "folder": str(home.folder),
+        "name": home.genesis.name,
+        "owners": owners,
+        "policy": policy,
+        "events": events,
+        "peer_id": name,
+        "peer_key": key and did_key(key.actor),
+    }
+    words = ", ".join(f"{field} {_shown(field, value)}" for field, value in policy.items())
+    lines = [f"✓ Ledger {home.ledger}", f"Folder: {home.folder}", f"Name: {home.genesis.name}"]
+    lines += [f"Owner: {owner}" for owner in owners] + [f"Policy: {words}"]
+    if entered:
+        lines.append(f"Events: {events}")
+    if key is not None:
+        lines.append(f"Peer: {name} {did_key(key.actor)}")
+    session.output.result(document, lines)
+    with home.reading():
+        admitted = key is None or home.members.grant_for(key.actor) is not None
+    if key is not None and not admitted:
+        session.output.note(f"An owner admits this peer with: p2p-workflow members admit {did_key(key.actor)}")
+
+
+def _shown(field: str, value: object) -> str:
+    return render_duration(value) if "_ms" in field and isinstance(value, int) else str(value)

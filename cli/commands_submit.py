@@ -1,0 +1,147 @@
+"""`submit`: one task by options, or many from a file. The same request again is the same task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cli.command import Command
+from cli.errors import InputError
+from cli.session import Session, session_of
+from cli.task_file import read_task, read_tasks
+from cli.task_text import task_hash
+
+if TYPE_CHECKING:
+    from scheduler.submitting import SubmitRequest, Submitted
+
+_REQUESTS_AT_ONCE: Final = 1_000
+"""Tasks of a file that are submitted in one durable transaction."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("submit", cls=Command)(submit)
+
+
+def submit(
+    context: typer.Context,
+    task_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="The task's name. Required, but with --file.")
+    ] = None,
+    workflow_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Its workflow. Required, but with --file.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Words for people. Required, but with --file.")
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option(metavar="TAG...", help="`a b`, `a,b`, or the option repeated. [p2p-eligible]")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(metavar="1-10", help="10 comes first. [5]")] = None,
+    payload: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What the task works on; - reads stdin. At most 1 MiB.")
+    ] = None,
+    media_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Of the payload. [by the file's name]")] = None,
+    needs: Annotated[
+        list[str] | None, typer.Option(metavar="TASK...", help="Tasks to be done before, by name or task key.")
+    ] = None,
+    requires: Annotated[list[str] | None, typer.Option(metavar="LABEL...", help="Labels its worker must have.")] = None,
+    not_before: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, or +15m from now.")] = None,
+    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="Nobody takes it from then on.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest run of one attempt, such as 30m.")
+    ] = None,
+    max_attempts: Annotated[int | None, typer.Option(metavar="1-100", help="How many may fail. [the policy's]")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="TASKS.json", help="Many tasks: an array, or one object a line; - reads stdin."),
+    ] = None,
+) -> None:
+    """Submit a task, or many.
+
+    A file holds objects with these options as fields (`task_id`, `not_before`, …), in any order of needs that comes
+    after what it needs. `tags`, `needs` and `requires` are lists, times ISO 8601 or ms, `payload` is a text or
+    {"text"|"json"|"hex"|"file": …, "media_type": …}. All tasks of a file are read before the first is submitted.
+    """
+    session = session_of(context)
+    fields: dict[str, Any] = {
+        "task_id": task_id,
+        "workflow_id": workflow_id,
+        "name": name,
+        "tags": tags,
+        "priority": priority,
+        "needs": needs,
+        "requires": None if requires is None else [word for value in requires for word in value.split(",") if word],
+        "not_before": not_before,
+        "expires_at": expires_at,
+        "timeout": timeout,
+        "max_attempts": max_attempts,
+        "payload": None if payload is None else {"file": payload} | ({"media_type": media_type} if media_type else {}),
+    }
+    said = {field: value for field, value in fields.items() if value is not None}
+    if file is None:
+        requests = [_one(said, media_type, payload)]
+    elif said.keys() - {"workflow_id"}:
+        raise InputError("with --file the tasks say everything themselves", "leave out all options but --workflow-id")
+    else:
+        requests = read_tasks(file, workflow_id, _now_ms())
+    _submit(session, requests, many=file is not None)
+
+
+def _now_ms() -> int:
+    from scheduler.home import wall_clock_ms
+
+    return wall_clock_ms()
+
+
+def _one(said: dict[str, Any], media_type: str | None, payload: str | None) -> SubmitRequest:
+    missing = [f"'--{field.replace('_', '-')}'" for field in ("task_id", "workflow_id", "name") if field not in said]
+    if missing:
+        raise InputError(f"Missing option {', '.join(missing)}.", "see p2p-workflow submit --help")
+    if media_type is not None and payload is None:
+        raise InputError("--media-type without --payload says nothing", "leave one out, or name the file")
+    try:
+        return read_task(said, None, _now_ms())
+    except ValueError as error:  # as P2PTask and the readers of times and tags raise it
+        raise InputError(str(error)) from error
+
+
+def _submit(session: Session, requests: list[SubmitRequest], *, many: bool) -> None:
+    from ledger.events import Role
+    from scheduler.actions import submit as submit_tasks
+
+    found: list[Submitted] = []
+    with session.first_use() as home, session.output.progress("submitting tasks", len(requests)) as step:
+        key = session.key(home, Role.SUBMITTER)
+        for start in range(0, len(requests), _REQUESTS_AT_ONCE):
+            some = requests[start : start + _REQUESTS_AT_ONCE]
+            found += submit_tasks(home, key, some)
+            step(len(some))
+    documents = [_document(one) for one in found]
+    if not many:
+        (document,) = documents
+        done = "Task submitted successfully" if document["created"] else "Task already submitted"
+        lines = [f"✓ {done}", f"Task ID: {document['task_id']}", f"Task Hash: {document['task_hash']}"]
+        session.output.result(document, [*lines, f"Priority: {document['priority']}"])
+        return
+    created = sum(one.created for one in found)
+    session.output.result(
+        {"success": True, "submitted": created, "already": len(found) - created, "tasks": documents},
+        [f"✓ {created} tasks submitted, {len(found) - created} already there"]
+        + [f"  {document['task_id']}  {document['task_key']}" for document in documents],
+    )
+
+
+def _document(one: Submitted) -> dict[str, Any]:
+    spec = one.record.spec
+    return {
+        "success": True,
+        "created": one.created,
+        "task_id": spec.task_id,
+        "workflow_id": spec.workflow_id,
+        "task_hash": task_hash(spec.task_id, spec.workflow_id),
+        "priority": one.record.priority,
+        "task_key": one.record.key.hex(),
+        "event_cid": str(one.event),
+    }

@@ -1,0 +1,134 @@
+"""`tasks` and `explain`: where tasks stand, and why. They append nothing."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cli.actors import get_actor
+from cli.command import Command
+from cli.commands_work import TaskArgument, TaskOption, which_task
+from cli.errors import InputError
+from cli.output import render_table
+from cli.session import session_of
+from cli.task_text import task_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crdt.records import TaskRecord
+    from crdt.view import TaskView
+    from scheduler.home import Home
+
+_SHOWN: Final = 100
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("tasks", cls=Command)(tasks)
+    app.command("explain", cls=Command)(explain)
+
+
+def tasks(
+    context: typer.Context,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STATUS...", help="ready, waiting, held, blocked, done, cancelled, dead, expired; or open."
+        ),
+    ] = None,
+    tags: Annotated[list[str] | None, typer.Option(metavar="TAG...", help="Only tasks with all of these.")] = None,
+    workflow_id: Annotated[str | None, typer.Option(metavar="ID", help="Only of this workflow.")] = None,
+    submitter: Annotated[str | None, typer.Option(metavar="KEY", help="Only of this name or did:key.")] = None,
+    holder: Annotated[str | None, typer.Option(metavar="KEY", help="Only those it holds now.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="How many; 0 for all.")] = _SHOWN,
+) -> None:
+    """List tasks in the order in which they were submitted."""
+    session = session_of(context)
+    wanted = _statuses(status)
+    with session.home() as home, home.reading():
+        by, held_by = (None if text is None else get_actor(home, text) for text in (submitter, holder))
+        known_tags = {word for value in tags or () for word in value.split(",") if word}
+        found = (
+            (record, seen)
+            for record, seen in _viewed(home, wanted)
+            if (workflow_id in (None, record.spec.workflow_id) and known_tags <= set(record.spec.tags))
+            and by in (None, record.submitter)
+            and (held_by is None or (seen.holder is not None and seen.holder.actor == held_by))
+        )
+        crew = _crew(home)
+        documents = [
+            task_document(home, record, seen, crew.assigned_peer(record))
+            for record, seen in itertools.islice(found, limit or None)
+        ]
+        more = next(found, None) is not None
+    session.output.result({"tasks": documents, "more": more}, _table(documents))
+    if more:
+        session.output.note(f"Only {limit} tasks are shown; --limit 0 shows all.")
+
+
+def _statuses(texts: list[str] | None) -> frozenset[str]:
+    from crdt.view import FINAL, Status
+
+    words = {word for text in texts or () for word in text.split(",") if word}
+    if "open" in words:
+        words = words - {"open"} | {str(one) for one in Status if one not in FINAL}
+    unknown = sorted(words - set(Status))
+    if unknown:
+        raise InputError(f"no such status: {', '.join(unknown)}", f"known are open, {', '.join(Status)}")
+    return frozenset(words)
+
+
+def _viewed(home: Home, wanted: frozenset[str]) -> Iterator[tuple[TaskRecord, TaskView]]:
+    from crdt.view import Status, view
+
+    over = {str(Status.DONE), str(Status.CANCELLED)}
+    standing = "done" if wanted == {"done"} else "open" if wanted and not wanted & over else None
+    now = home.now_ms()
+    for record in home.tasks.standing(standing):
+        seen = view(record, home.board.find_record, home.policy, now)
+        if not wanted or seen.status in wanted:
+            yield record, seen
+
+
+def _crew(home: Home) -> Any:
+    from scheduler.assignment import crew_of
+
+    board = home.board
+    return crew_of(board.roster(), board.active_workers(), home.heard_of(), None, home.policy, home.now_ms())
+
+
+def _table(documents: list[dict[str, Any]]) -> list[str]:
+    header = ("TASK ID", "WORKFLOW", "STATUS", "PRIO", "ASSIGNED", "BY", "TASK KEY", "NAME")
+    return render_table(
+        header,
+        [
+            (
+                one["task_id"],
+                one["workflow_id"],
+                one["status"],
+                str(one["priority"]),
+                one["assigned_peer"] or "-",
+                ((one["holder"] or one["completed_by"] or {}).get("name")) or "-",
+                one["task_key"][:12],
+                one["name"],
+            )
+            for one in documents
+        ],
+    )
+
+
+def explain(context: typer.Context, task: TaskArgument = None, task_id: TaskOption = None) -> None:
+    """Say whose turn a task is and when, what it waits for, and why its holder or result is what it is."""
+    from scheduler.explain import explain as explain_task
+
+    from scheduler.actions import find_task
+
+    session, name = session_of(context), which_task(task, task_id)
+    with session.home() as home, home.reading():
+        key, now = session.find_key(home), home.now_ms()
+        record = find_task(home, None if key is None else key.actor, name, now)
+        explanation = explain_task(home, record, now, None if key is None else key.actor)
+    session.output.result(explanation.to_dict(), explanation.render_words().split("\n"))

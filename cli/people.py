@@ -1,0 +1,29 @@
+"""Names of actors, read once for each home and run: the key files behind them are not read again for each line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from ledger.keys import ActorKey
+    from scheduler.home import Home
+
+_known: WeakKeyDictionary[Home, dict[ActorKey, str]] = WeakKeyDictionary()
+
+
+def name_of(home: Home, actor: ActorKey) -> str:
+    """Return the name an actor is shown under, else its did:key. Within a reading."""
+    from ledger.keys import did_key
+
+    names = _known.get(home)
+    if names is None:
+        names = _known[home] = home.members.names()
+    return names.get(actor) or did_key(actor)
+
+
+def person(home: Home, actor: ActorKey | None) -> dict[str, str] | None:
+    """Return the name and the key of an actor as JSON."""
+    from ledger.keys import did_key
+
+    return None if actor is None else {"name": name_of(home, actor), "key": did_key(actor)}
