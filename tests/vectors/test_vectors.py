@@ -36,7 +36,7 @@ from ledger.acceptance import (
 from ledger.car import CarError, read_car, write_car
 from ledger.cid import Cid, CidError
 from ledger.codec import decode, encode
-from ledger.events import Genesis, TaskKey, VerifiedEvent, task_key
+from ledger.events import Event, Genesis, TaskKey, VerifiedEvent, task_key
 from ledger.keys import ActorKey, SigningKey, did_key, parse_did_key, verify_signature
 from ledger.operations import Backoff
 from tests.vectors.board_vector import Names, told
@@ -159,6 +159,10 @@ def check_signatures(vector: Any) -> None:
         message = bytes.fromhex(case["message"])
         assert verify_signature(actor, message, sig)
         assert not verify_signature(actor, message + b"\0", sig)
+        if case["event"] is not None:
+            fields = decode((VECTORS / "blocks" / f"{case['event']}.cbor").read_bytes())
+            assert isinstance(fields, dict)
+            assert Event.from_map(fields).signed_bytes() == message
 
 
 def check_hashes(vector: Any) -> None:
