@@ -13,6 +13,7 @@ from crdt.order import anchor_of, distance
 from crdt.records import Snapshot, TaskRecord
 from crdt.slow import reduce
 from ledger.cid import Cid
+from ledger.events import PARENTS_MAX
 from ledger.operations import (
     Admit,
     Cancel,
@@ -281,6 +282,50 @@ def test_time_ahead_buys_one_lease_at_most(stage: Stage) -> None:
     assert (stage.rules(early), stage.rules(due)) == (["F1b"], [])
 
 
+# ---- floods
+
+
+def latest(world: World, heads: Iterable[Cid], count: int) -> tuple[Cid, ...]:
+    """Return the `count` latest heads in the linear order."""
+    return tuple(sorted(heads, key=lambda cid: (world.events[cid].event.height, cid))[-count:])
+
+
+def test_a_flood_of_heads_hides_no_revocation_from_who_merges_first(stage: Stage) -> None:
+    """P, counter-example 2: an author with more heads than parents merges them first, lest it lack a fence."""
+    world = stage.world
+    claim = world.event(MAL, stage.claim(lease_ms=4_000))
+    raised = world.event(ADA, Prioritize(stage.key, (claim,), 9))
+    world.event(stage.olga, Revoke(stage.start, MAL.actor, ()), parents=(raised,))
+    later = world.event(ADA, parents=(world.event(ADA, parents=(raised,)),))
+    for step in range(PARENTS_MAX + 1):
+        world.event(BEN, parents=(later,), time=CREATED + 100 + step)
+    heads = stage.board().heads
+    assert len(heads) == PARENTS_MAX + 2
+    assert stage.task().claims == ()
+    assert stage.task().heads == (raised,)
+    vain = world.event(BEN, stage.claim(raised), parents=latest(world, heads, PARENTS_MAX))
+    assert stage.rules(vain) == ["F1b"]
+    merged = world.event(BEN, parents=latest(world, heads, PARENTS_MAX))
+    seen = {merged, *heads} - set(latest(world, heads, PARENTS_MAX))
+    assert stage.rules(world.event(BEN, stage.claim(raised), parents=seen)) == []
+
+
+def test_a_flooded_task_is_claimed_and_completed_by_following_less(stage: Stage) -> None:
+    """S7, counter-example 3: who cannot follow all heads judges by what it follows: the submit or its claim may do."""
+    world = stage.world
+    claim = world.event(MAL, stage.claim(lease_ms=1_000))
+    renewed = [world.event(MAL, Renew(stage.key, (claim,), claim, 4_000), time=CREATED + 900)]
+    world.event(MAL, Release(stage.key, (claim,), claim), parents=(claim,))
+    renewed += [world.event(MAL, Renew(stage.key, (claim,), claim, 4_000)) for _ in range(64)]
+    heads = stage.task().heads
+    assert len(heads) == 66
+    assert stage.task().claims[0].released
+    assert stage.rules(world.event(BEN, stage.claim(*latest(world, heads, 64)))) == ["F1b"]
+    mine = world.event(BEN, stage.claim(stage.submit))
+    assert stage.rules(mine) == []
+    assert stage.rules(world.event(BEN, Complete(stage.key, (mine,), mine))) == []
+
+
 # ---- others' tasks and claims
 
 
@@ -328,7 +373,7 @@ def test_a_living_task_is_not_requeued(stage: Stage) -> None:
 
 
 def test_an_attempt_is_not_written_off_as_it_is_made(stage: Stage) -> None:
-    """ "attempt", counter-example 1: after a requeue attempts go on from what it wrote off, fence or not."""
+    """Attempt, counter-example 1: after a requeue attempts go on from what it wrote off, fence or not."""
     world, last = stage.world, stage.submit
     for step in range(1, 3):
         claim = world.event(MAL, stage.claim(last), time=CREATED + step * 2_000)

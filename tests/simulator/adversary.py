@@ -27,6 +27,7 @@ from ledger.operations import (
     Requeue,
     Submit,
 )
+from tests.simulator.judgement import PARENTS_MAX
 from tests.support.worlds import Raw, World, a_spec
 
 _WHIMS = ("alone", "pump", "steal", "junk", "strange", "presence", "ask", "late", "double", "batch", "hidden result")
@@ -45,6 +46,8 @@ class Adversary:
     def act(self, now_ms: int) -> list[Cid]:
         """Do harm in one to four events; return them."""
         made: list[Cid] = []
+        if self.random.random() < 0.04:
+            return self.flood(now_ms)
         whim = self.random.choice(_WHIMS)
         for _ in range(self.random.choice((1, 1, 2, 4)) if whim == "pump" else 1):
             ops = self.operations(whim)
@@ -53,6 +56,13 @@ class Adversary:
                 parents = self.parents()
                 made.append(self.world.event(self.key, *ops, parents=parents, time=self.lie(now_ms), grant=grant))
         return made
+
+    def flood(self, now_ms: int) -> list[Cid]:
+        """Make more concurrent events than an honest one has room for as parents: heads of the log, and of a task."""
+        parents, grant, task = self.parents(), self.random.choice(self.grants), self.task()
+        ops = [] if task is None else [self.on_task(self.random.choice(("alone", "pump", "junk")), task)]
+        times = [self.lie(now_ms) + step for step in range(PARENTS_MAX + 2)]
+        return [self.world.event(self.key, *ops, parents=parents, time=time, grant=grant) for time in times]
 
     def parents(self) -> tuple[Cid, ...]:
         """Return some part of the past: all, little, or next to nothing."""

@@ -31,7 +31,7 @@ from ledger.operations import (
     Revoke,
     Submit,
 )
-from tests.simulator.judgement import follows_of, holder, inputs_of, rank, status
+from tests.simulator.judgement import PARENTS_MAX, follows_of, holder, inputs_of, rank, status
 from tests.simulator.replica import LawBrokenError, Replica
 from tests.support.worlds import CREATED, a_spec
 
@@ -79,11 +79,15 @@ class Peer:
         ops = one_for_each_task(op for op in self.wishes(board, time) if op is not None)
         if not ops and (self.settled or self.random.random() > 0.1 or len(board.log) == self._said):
             return []
-        return [self.say(board, grant, ops)]
+        made: list[Cid] = []
+        while len(board.heads) > PARENTS_MAX:  # an event must have seen every revocation that its author has seen
+            made.append(self.say(board, grant, []))
+            board = self.replica.snapshot()
+        return [*made, self.say(board, grant, ops)]
 
     def say(self, board: Snapshot, grant: Cid, ops: list[Operation]) -> Cid:
         """Make an event on all that is known here; raise where an operation of it has no effect here."""
-        cid = self.world.event(self.key, *ops, parents=board.heads, time=self.replica.now_ms, grant=grant)
+        cid = self.world.event(self.key, *ops, parents=self.parents(board), time=self.replica.now_ms, grant=grant)
         self.replica.receive((cid,))
         if cid not in self.replica.known:
             raise LawBrokenError(f"{self.name} holds its own event back")
@@ -100,6 +104,15 @@ class Peer:
                 self._finish[cid] = self.replica.now_ms + self.random.choice((50, 300, 900, 2_500))
         self._said = len(after.log)
         return cid
+
+    def parents(self, board: Snapshot) -> tuple[Cid, ...]:
+        """Return the heads, or as many of them as there is room for, the latest first."""
+        latest = sorted(board.heads, key=lambda cid: order_key(self.height(cid), cid), reverse=True)
+        return tuple(latest[:PARENTS_MAX])
+
+    def height(self, cid: Cid) -> int:
+        """Return a head's height."""
+        return self.world.events[cid].event.height
 
     def time(self, board: Snapshot) -> int:
         """Return the time that an event made now will have (A10)."""

@@ -6,6 +6,8 @@ the simulator tries to break.
 
 from __future__ import annotations
 
+from typing import Final
+
 from crdt.order import anchor_of, distance
 from crdt.records import ClaimRecord, Snapshot, TaskRecord
 from crdt.slow import words
@@ -13,6 +15,8 @@ from ledger.cid import Cid
 from ledger.events import Policy, TaskKey
 from ledger.keys import ActorKey
 
+PARENTS_MAX: Final = 4
+"""Parents of an honest event here; the format has room for 64. Small, so that small worlds flood it."""
 ENDED = frozenset(("done", "cancelled", "dead", "expired", "blocked"))
 
 
