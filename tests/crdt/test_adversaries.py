@@ -12,6 +12,7 @@ import pytest
 from crdt.order import anchor_of, distance
 from crdt.records import Snapshot, TaskRecord
 from crdt.slow import reduce
+from crdt.slow.words import delay_ms
 from ledger.cid import Cid
 from ledger.events import PARENTS_MAX
 from ledger.operations import (
@@ -29,7 +30,7 @@ from ledger.operations import (
 )
 from tests.simulator.judgement import holder, status
 from tests.simulator.replica import Reducer
-from tests.support.worlds import CREATED, POLICY, Raw, World, a_spec, signing_key
+from tests.support.worlds import BACKOFF, CREATED, POLICY, Raw, World, a_spec, signing_key
 
 REDUCERS: dict[str, Reducer] = {"slow": reduce}
 ADA, BEN, MAL = (signing_key(name) for name in ("ada", "ben", "mal"))
@@ -370,6 +371,63 @@ def test_a_living_task_is_not_requeued(stage: Stage) -> None:
     assert stage.rules(requeue) == []
     assert stage.task().base == 2
     assert stage.rules(world.event(BEN, stage.claim(requeue))) == []
+
+
+def test_who_says_what_it_saw_is_bound_by_it(stage: Stage) -> None:
+    """F1a, F2c, F2d: nothing is claimed, ended or gone on with after an end that the operation follows."""
+    world = stage.world
+    claim = world.event(BEN, stage.claim())
+    released = world.event(BEN, Release(stage.key, (claim,), claim))
+    assert stage.rules(world.event(BEN, Complete(stage.key, (released,), claim))) == ["F2c"]
+    again = world.event(MAL, stage.claim(released))
+    cancelled = world.event(ADA, Cancel(stage.key, (again,)))
+    assert stage.rules(world.event(MAL, Complete(stage.key, (cancelled,), again))) == ["F2d"]
+    assert stage.rules(world.event(BEN, stage.claim(cancelled), time=CREATED + 9_000)) == ["F1a"]
+    assert status(stage.board(), stage.key, CREATED + 9_000, POLICY) == "cancelled"
+
+
+def test_a_task_is_claimed_in_its_time_alone(stage: Stage) -> None:
+    """F1c: not before not_before, not from expires_at on."""
+    world = stage.world
+    op = world.submit(ADA, a_spec("timed", not_before=CREATED + 1_000, expires_at=CREATED + 2_000))
+    asked = world.event(ADA, op)
+    found = [
+        stage.rules(world.event(BEN, Claim(op.key, (asked,), 1), parents=(asked,), time=CREATED + at))
+        for at in (999, 1_000, 1_999, 2_000)
+    ]
+    assert found == [["F1c"], [], [], ["F1c"]]
+
+
+def test_a_failure_backs_off_and_a_lease_that_ran_out_does_not(stage: Stage) -> None:
+    """F1c, "retry_at": only failures make a task wait, twice as long each time, less a part fixed by its key."""
+    world = stage.world
+    claim = world.event(BEN, stage.claim(lease_ms=100), time=CREATED + 100)
+    after = world.event(MAL, stage.claim(claim, lease_ms=100), time=CREATED + 200)
+    assert stage.rules(after) == []
+    failed = world.event(MAL, Fail(stage.key, (after,), after, "error", ""), time=CREATED + 250)
+    waits = delay_ms(stage.key, BACKOFF, 0)
+    assert BACKOFF.base_ms * 3 // 4 <= waits <= BACKOFF.base_ms
+    longer = world.submit(ADA, a_spec("longer", max_attempts=5))
+    last = world.event(ADA, longer)
+    for number, time in enumerate((CREATED + 5_000, CREATED + 10_000, CREATED + 15_000)):
+        tried = world.event(BEN, Claim(longer.key, (last,), 1_000), time=time)
+        last = world.event(BEN, Fail(longer.key, (tried,), tried, "error", ""), time=time)
+        due = time + delay_ms(longer.key, BACKOFF, number)
+        early = world.event(BEN, Claim(longer.key, (last,), 1_000), time=due - 1)
+        assert stage.rules(early) == ["F1c"]
+    assert failed in stage.board().counts
+
+
+def test_priority_is_that_of_the_latest_in_the_linear_order(stage: Stage) -> None:
+    """D5, D6: the greatest prioritize, else the least submit's; created_at is the least submit's."""
+    world = stage.world
+    op = world.submit(ADA, a_spec("target"), priority=9, created_at=CREATED + 7)
+    high = world.event(ADA, op)
+    assert (stage.task().priority, stage.task().created_at) == (5, CREATED)
+    first = world.event(ADA, Prioritize(stage.key, (high,), 2))
+    world.event(stage.olga, Prioritize(stage.key, (first,), 8))
+    world.event(stage.otto, Prioritize(stage.key, (stage.submit,), 1), parents=(stage.submit,))
+    assert stage.task().priority == 8
 
 
 def test_an_attempt_is_not_written_off_as_it_is_made(stage: Stage) -> None:
