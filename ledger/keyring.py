@@ -89,7 +89,7 @@ class KeyRing:
         return key
 
     def ensure(self, name: str, key: SigningKey | None = None) -> SigningKey:
-        """Return the key kept as `name`; where there is none, keep `key` or a new one. Processes at once get one key."""
+        """Return the key kept as `name`; where there is none, keep `key` or a new one. Processes at once get one."""
         kept = self.find(name)
         if kept is None:
             kept = key or SigningKey.generate()

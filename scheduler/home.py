@@ -232,7 +232,7 @@ class Home:
     @contextmanager
     def reading(self) -> Iterator[Self]:
         """Read inside this block one state of store and board, with all that others have committed before."""
-        with self.database.reading(self._abandon):  # one that was broken off may have hashed half of the tree
+        with self.database.reading(self._reread):  # one that was broken off may have hashed half of the tree
             self._catch_up()
             yield self
 
@@ -286,9 +286,13 @@ class Home:
 
     def _abandon(self) -> None:
         """Forget in memory what a rollback took back on disk."""
-        self._seen_version = -1  # first: the next turn reads all anew, whatever interrupts this one
+        self._reread()
         self._beats.clear()
         self._new_board()
+
+    def _reread(self) -> None:
+        """Read all anew in the next turn."""
+        self._seen_version = -1  # first, in case this is interrupted as well
         self._store.drop()
 
     def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
