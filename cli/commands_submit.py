@@ -60,8 +60,8 @@ def submit(
 ) -> None:
     """Submit a task, or many.
 
-    A file holds objects with these options as fields (`task_id`, `not_before`, …), in any order of needs that comes
-    after what it needs. `tags`, `needs` and `requires` are lists, times ISO 8601 or ms, `payload` is a text or
+    A file holds objects with these options as fields (`task_id`, `not_before`, …), each task after those it needs.
+    `tags`, `needs` and `requires` are lists, times ISO 8601 or ms since 1970, `payload` is a text or an object
     {"text"|"json"|"hex"|"file": …, "media_type": …}. All tasks of a file are read before the first is submitted.
     """
     session = session_of(context)

@@ -122,9 +122,8 @@ def _table(documents: list[dict[str, Any]]) -> list[str]:
 
 def explain(context: typer.Context, task: TaskArgument = None, task_id: TaskOption = None) -> None:
     """Say whose turn a task is and when, what it waits for, and why its holder or result is what it is."""
-    from scheduler.explain import explain as explain_task
-
     from scheduler.actions import find_task
+    from scheduler.explain import explain as explain_task
 
     session, name = session_of(context), which_task(task, task_id)
     with session.home() as home, home.reading():

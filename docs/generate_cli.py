@@ -26,21 +26,24 @@ PREAMBLE: Final = """\
 `p2p-workflow COMMAND …`; the same commands are the group `p2p-workflow` of the program `ipfs-accelerate`:
 `ipfs-accelerate p2p-workflow COMMAND …`.
 
-Results go to stdout, words (notes, warnings, progress) to stderr. A progress bar is drawn only where stderr is a terminal.
-With `--json` stdout carries one JSON document, in which times are milliseconds since 1970; for people they are ISO 8601 in
-UTC. Actors are written `did:key:z6Mk…`, with the name they were admitted under beside it; CIDs in base32.
+Results go to stdout, words (notes, warnings, progress) to stderr. A progress bar is drawn only where stderr is a
+terminal. With `--json` stdout carries one JSON document, in which times are milliseconds since 1970; for people they
+are ISO 8601 in UTC. Actors are written `did:key:z6Mk…`, with the name they were admitted under beside it; CIDs in
+base32.
 
 An error is one line that begins with `✗` and says what is wrong, where, and which rule it breaks, then what to do, on
-stderr; of the quick start's six commands (`status`, `submit`, `next`, `complete`, `check-tags`, `clock`) the `✗` line is the
-answer and stands on stdout. With `--json` stdout carries `{"error": {"kind", "message", "rule", "advice", "exit_code", …}}`
-and stderr the words; `kind` is a stable word for programs. Ctrl-C leaves nothing half done: what was acknowledged is kept.
+stderr; of the quick start's six commands (`status`, `submit`, `next`, `complete`, `check-tags`, `clock`) the `✗` line
+is the answer and stands on stdout. With `--json` stdout carries `{"error": {"kind", "message", "rule", "advice",
+"exit_code", …}}` and stderr the words; `kind` is a stable word for programs. Ctrl-C leaves nothing half done: what
+was acknowledged is kept.
 
-The quick start's commands make a private ledger with one owner where there is no home yet, and say so once on stderr; all
-others ask for `init`. Commands that read append no events and work on a home that cannot be written.
+The quick start's commands make a private ledger with one owner where there is no home yet, and say so once on stderr;
+all others ask for `init`. Commands that read append no events and work on a home that cannot be written.
 
-An option that can be repeated takes its values in any of three forms, `--tags a b`, `--tags a,b` (but for needs, whose names
-may hold commas) and `--tags a --tags b`; beside positional arguments the last two only. A duration is written `90s`, `15m`,
-`1h30m`; a bare number is seconds. A time is ISO 8601 (UTC where it names no zone), `+15m` from now, or ms since 1970.
+An option that can be repeated takes its values in any of three forms, `--tags a b`, `--tags a,b` (but for needs,
+whose names may hold commas) and `--tags a --tags b`; beside positional arguments the last two only. A duration is
+written `90s`, `15m`, `1h30m`; a bare number is seconds. A time is ISO 8601 (UTC where it names no zone), `+15m` from
+now, or ms since 1970.
 
 `P2P_WORKFLOW_KEY` holds a key as `keys export` writes it, for machines without a key file.
 """
