@@ -90,7 +90,7 @@ class Board:
         if repeated:
             self._ignore(node, index, "M3", "only the first of its kind in an event has effect", None)
             return
-        refused = refuse_roster_operation(op, event.grant, lambda actor: actor in self.genesis.owners)
+        refused = refuse_roster_operation(op, event.grant, self.ledger, self.genesis.owners)
         if refused:
             self._ignore(node, index, *refused, None)
             return
@@ -188,7 +188,7 @@ class Board:
 
     def roster(self) -> Roster:
         """Return members and presences (R5)."""
-        return self._state.roster.roster(self.ledger, self.graph.counts)
+        return self._state.roster.roster(self.ledger, self.genesis.policy.admission, self.graph.counts)
 
     def active_workers(self) -> frozenset[ActorKey]:
         """Return who joined last under a grant that stands (R5)."""
@@ -269,6 +269,8 @@ def _repeats(op: Operation | Unread, seen: set[object]) -> bool:
     match op:
         case Admit():
             mark: object = ("admit", op.actor)
+        case Unread() if op.admits is not None:
+            mark = ("admit", op.admits)
         case Revoke():
             mark = ("revoke", op.grant, op.actor)
         case Join() | Leave():

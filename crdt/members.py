@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from crdt.order import order_key
 from crdt.records import Member, Presence, Roster
 from ledger.cid import Cid
-from ledger.events import Event, Grant, Role
+from ledger.events import Admission, Event, Grant, Role
 from ledger.keys import ActorKey
 from ledger.operations import Admit, Join, Leave, Revoke
 
@@ -75,7 +75,7 @@ class RosterFold:
                 bits |= 1 << number
         return bits
 
-    def roster(self, ledger: Cid, counts: Callable[[Cid], bool]) -> Roster:
+    def roster(self, ledger: Cid, admission: Admission, counts: Callable[[Cid], bool]) -> Roster:
         """Return the roster, leaving out joins and leaves of events that do not count (R5)."""
         revoked: dict[tuple[ActorKey, Cid], set[Cid]] = {}
         for revocation in self.revocations:
@@ -88,7 +88,7 @@ class RosterFold:
         members += [
             Member(actor, grant, (), (), None, tuple(sorted(cids)))
             for (actor, grant), cids in revoked.items()
-            if grant == ledger
+            if grant == ledger and admission is Admission.OPEN
         ]
         members.sort(key=lambda member: (member.actor, member.grant))
         return Roster(tuple(members), tuple(self._latest(actor, counts) for actor in self._present(counts)))
@@ -112,18 +112,20 @@ class RosterFold:
 
 
 def refuse_roster_operation(
-    op: Admit | Revoke | Join | Leave, grant: Grant, is_owner: Callable[[ActorKey], bool]
+    op: Admit | Revoke | Join | Leave, grant: Grant, ledger: Cid, owners: tuple[ActorKey, ...]
 ) -> tuple[str, str] | None:
     """Return the rule a roster operation breaks and the reason, None where it has effect."""
     match op:
         case Admit():
             if not grant.is_owner:
                 return "R1", "only owners admit"
-            return ("R1", "an owner needs no admission") if is_owner(op.actor) else None
+            return ("R1", "an owner needs no admission") if op.actor in owners else None
         case Revoke():
             if not grant.is_owner:
                 return "R2", "only owners revoke"
-            return ("R2", "owners are fixed by the genesis") if is_owner(op.actor) else None
+            if op.grant == ledger:
+                return "R2", "the genesis is named by null, not by an index"
+            return ("R2", "owners are fixed by the genesis") if op.actor in owners else None
         case Join() | Leave():
             if Role.WORKER not in grant.roles:
                 return "R3", "the grant lacks the role worker"

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 from ledger.cid import Cid
-from ledger.codec import DecodeError, Value, decode
+from ledger.codec import DecodeError, decode
 from ledger.curve import is_canonical_point, is_small_order
 from ledger.events import (
     EVENT_PREFIX,
@@ -30,7 +30,7 @@ from ledger.events import (
 )
 from ledger.keys import ActorKey, verify_signature
 from ledger.operation_codec import read_operations
-from ledger.operations import Admit
+from ledger.operations import Admit, Unread
 from ledger.schema import Fields, SchemaError
 
 Admissions = Mapping[ActorKey, Grant]
@@ -148,14 +148,12 @@ def admissions(event: Event, genesis: Genesis) -> Admissions:
     if event.actor not in genesis.owners:
         return {}
     found: dict[ActorKey, Grant] = {}
-    seen: set[Value] = set()
-    for fields, op in zip(event.ops, read_operations(event), strict=True):
-        actor = fields.get("actor")
-        if fields["op"] != "admit" or not isinstance(actor, bytes) or actor in seen:
-            continue
-        seen.add(actor)  # a malformed first one counts as the first: its actor gets nothing
-        if isinstance(op, Admit):
-            found[op.actor] = Grant(frozenset(op.roles), labels=op.labels, name=op.name)
+    spoiled: set[ActorKey] = set()
+    for op in read_operations(event):
+        if isinstance(op, Unread) and op.admits is not None:
+            spoiled.add(op.admits)  # a malformed first one counts as the first: its actor gets nothing
+        elif isinstance(op, Admit) and op.actor not in spoiled:
+            found.setdefault(op.actor, Grant(frozenset(op.roles), labels=op.labels, name=op.name))
     return found
 
 

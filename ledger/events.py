@@ -60,7 +60,7 @@ class Admission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The numbers a ledger is founded with; all durations in ms. Defaults: the table of specs/scheduling.md."""
+    """The numbers a ledger is founded with; all durations in ms. Defaults: the table of specs/assignment.md."""
 
     admission: Admission = Admission.MEMBERS
     lease_ms: int = 60_000

@@ -162,6 +162,9 @@ def _unread(rule: str, words: str, fields: Fields, event: Event) -> Unread:
     spec = fields.get("spec")
     if fields["op"] == "submit" and isinstance(spec, dict):
         return Unread(rule, words, task_key(event.ledger, event.actor, spec))
+    actor = fields.get("actor")
+    if fields["op"] == "admit" and isinstance(actor, bytes) and len(actor) == KEY_BYTES:
+        return Unread(rule, words, admits=ActorKey(actor))
     try:
         return Unread(rule, words, _task(fields), _cited(fields, "follows", event))
     except SchemaError:

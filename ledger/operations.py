@@ -201,13 +201,15 @@ class Requeue:
 class Unread:
     """An operation that means nothing here (rule M1 or M2).
 
-    Where its task can be read, that task's DAG is still followed through it.
+    Where its task can be read, that task's DAG is still followed through it. `admits` is whom a malformed admit names:
+    it is the event's first admit of that actor, so that a later one has no effect (M3, A8).
     """
 
     rule: str
     words: str
     task: TaskKey | None = None
     follows: tuple[Cid, ...] = ()
+    admits: ActorKey | None = None
 
 
 TaskOperation: TypeAlias = Claim | Renew | Release | Fail | Complete | Cancel | Prioritize | Requeue

@@ -100,6 +100,8 @@ def _subject(op: Operation | Unread) -> Hashable:
     match op:
         case Admit():
             return ("admit", op.actor)
+        case Unread() if op.admits is not None:
+            return ("admit", op.admits)
         case Revoke():
             return ("revoke", op.grant, op.actor)
         case Join() | Leave():

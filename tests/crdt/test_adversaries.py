@@ -30,9 +30,10 @@ from ledger.operations import (
 )
 from tests.simulator.judgement import holder, status
 from tests.simulator.replica import Reducer
+from tests.support.fast import reduce_fast
 from tests.support.worlds import BACKOFF, CREATED, POLICY, Raw, World, a_spec, signing_key
 
-REDUCERS: dict[str, Reducer] = {"slow": reduce}
+REDUCERS: dict[str, Reducer] = {"slow": reduce, "board": reduce_fast}
 ADA, BEN, MAL = (signing_key(name) for name in ("ada", "ben", "mal"))
 ROLES = ("submitter", "worker")
 
