@@ -54,7 +54,7 @@ check-layers: venv
 	@echo "layers: ok"
 
 demo: venv  ## the main job: three peers without a server run this project's own checks
-	@$(BIN)/python demo/main_job.py
+	@$(BIN)/python -m demo.main_job
 
 bench: venv  ## print the ratios of benchmarks/README.md
 	@$(BIN)/python benchmarks/run.py
