@@ -5,6 +5,7 @@ Each test names an attack and the rule that stops it. Acceptance's own adversari
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from crdt.order import anchor_of, distance
 from crdt.records import Snapshot, TaskRecord
 from crdt.slow import reduce
-from crdt.slow.words import delay_ms
 from ledger.cid import Cid
 from ledger.events import PARENTS_MAX
 from ledger.operations import (
@@ -131,6 +131,16 @@ def test_work_goes_on_over_a_fence_that_is_in_its_past(stage: Stage) -> None:
     assert [found.cid for found in stage.task().claims] == [claim]
 
 
+def test_what_is_kept_keeps_its_past(stage: Stage) -> None:
+    """R4: `keep` and all before it still count, and nothing beside it."""
+    world = stage.world
+    claim = world.event(MAL, stage.claim())
+    kept = world.event(MAL, Renew(stage.key, (claim,), claim, 1_000))
+    beside = world.event(MAL, parents=(claim,))
+    world.event(stage.olga, Revoke(stage.start, MAL.actor, (kept,)))
+    assert {claim, kept, beside} & stage.board().counts == {claim, kept}
+
+
 def test_every_revocation_narrows(stage: Stage) -> None:
     """R4: what one revocation keeps another can deny; nothing that one denies is restored by the other."""
     world = stage.world
@@ -219,6 +229,10 @@ def test_a_resubmission_with_a_lower_height_moves_no_claim(stage: Stage) -> None
     assert task.claims == before
     assert before[0].distance == distance(BEN.actor, anchor_of(high, op.key))
     assert claim == before[0].cid
+    both = world.event(BEN, Claim(op.key, (low, high), 1_000), parents=(low, high))
+    found = next(record for record in stage.board().tasks[op.key].claims if record.cid == both)
+    assert found.distance == distance(BEN.actor, anchor_of(low, op.key))
+    assert found.distance != before[0].distance
 
 
 def test_omitted_follows_open_no_door(stage: Stage) -> None:
@@ -406,16 +420,17 @@ def test_a_failure_backs_off_and_a_lease_that_ran_out_does_not(stage: Stage) -> 
     after = world.event(MAL, stage.claim(claim, lease_ms=100), time=CREATED + 200)
     assert stage.rules(after) == []
     failed = world.event(MAL, Fail(stage.key, (after,), after, "error", ""), time=CREATED + 250)
-    waits = delay_ms(stage.key, BACKOFF, 0)
-    assert BACKOFF.base_ms * 3 // 4 <= waits <= BACKOFF.base_ms
     longer = world.submit(ADA, a_spec("longer", max_attempts=5))
     last = world.event(ADA, longer)
     for number, time in enumerate((CREATED + 5_000, CREATED + 10_000, CREATED + 15_000)):
         tried = world.event(BEN, Claim(longer.key, (last,), 1_000), time=time)
         last = world.event(BEN, Fail(longer.key, (tried,), tried, "error", ""), time=time)
-        due = time + delay_ms(longer.key, BACKOFF, number)
+        full = min(BACKOFF.max_ms, BACKOFF.base_ms * 2**number)
+        due = time + full - full * hashlib.sha256(longer.key + number.to_bytes(4)).digest()[0] // 1024
         early = world.event(BEN, Claim(longer.key, (last,), 1_000), time=due - 1)
         assert stage.rules(early) == ["F1c"]
+        timely = world.event(BEN, Claim(longer.key, (last,), 1), parents=(last,), time=due)
+        assert stage.rules(timely) == []
     assert failed in stage.board().counts
 
 
