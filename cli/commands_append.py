@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scheduler.home import Home, Writing
 
 _BATCH_OPERATIONS: Final = 128
-_TRANSACTION_EVENTS: Final = 64
+_TRANSACTION_EVENTS: Final = 8
 """Events signed in one durable transaction."""
 
 
@@ -64,9 +64,11 @@ def _append_operations(session: Session, home: Home, file: str) -> None:
             with home.writing() as writing:
                 rest, made = _append_some(writing, key, rest, step)
             cids += made
+            for cid in made:  # once they are durable: after Ctrl-C it is known how far it came
+                session.output.line(str(cid))
     ignored = _without_effect(home, cids)
     session.output.result(
-        {"events": list(map(str, cids)), "operations": len(operations), "without_effect": ignored}, map(str, cids)
+        {"events": list(map(str, cids)), "operations": len(operations), "without_effect": ignored}, ()
     )
     for entry in ignored:
         session.output.note(
@@ -211,12 +213,13 @@ def _append_blocks(session: Session, home: Home, file: str) -> None:
                 report = writing.offer([blocks[cid] for cid in some])
             totals.add(report)
             accepted += report.accepted
+            for cid in report.accepted:
+                session.output.line(str(cid))
             step(len(some))
     refused = [{"cid": str(one.cid), "rule": one.rule, "words": one.words} for one in totals.reasons]
     waiting = totals.waiting + totals.held + totals.evicted
     session.output.result(
-        {"events": list(map(str, accepted)), "known": totals.known, "waiting": waiting, "refused": refused},
-        map(str, accepted),
+        {"events": list(map(str, accepted)), "known": totals.known, "waiting": waiting, "refused": refused}, ()
     )
     if waiting:
         session.output.note(f"{waiting} blocks wait for events they link, or for their time")

@@ -11,6 +11,7 @@ import typer
 
 from cli.actors import get_actor
 from cli.command import Command, Group
+from cli.errors import InputError
 from cli.output import render_table, render_time
 from cli.revoking import revoke
 from cli.session import session_of
@@ -100,11 +101,14 @@ def admit(
     from ledger.operations import Admit
 
     session = session_of(context)
+    roles = split_commas(role) or tuple(sorted(Role))
+    unknown = sorted(set(roles) - set(Role))
+    if unknown:
+        raise InputError(f"no such role: {', '.join(unknown)}", f"known are {', '.join(Role)}")
     with session.home() as home:
         with home.reading():
             actor = get_actor(home, key)
         shown = name or next((kept for kept, known in home.keys.actors().items() if known == actor), None)
-        roles = tuple(sorted({Role(text) for text in role} if role else Role))
         operation = Admit(actor, roles, shown, split_commas(labels))
         event = home.append(session.owner_key(home), (operation,))
         document = {"key": key_text(actor), "name": shown, "roles": list(roles), "event_cid": str(event.cid)}

@@ -35,6 +35,11 @@ class Output:
             for line in lines:
                 typer.echo(printable(line))
 
+    def line(self, line: str) -> None:
+        """Print one line of a result that grows, for people; with `--json` the document at the end says it all."""
+        if not self.as_json:
+            typer.echo(printable(line))
+
     def note(self, words: str) -> None:
         """Say something beside the result."""
         typer.echo(printable(words), err=True)

@@ -1,0 +1,174 @@
+"""Homes, keys and members: founding, entering, admitting, revoking, joining."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program
+
+
+def test_init_founds_a_ledger_of_its_own_with_the_policy_asked_for(program: Program) -> None:
+    """The owner's key is made here, the policy is as said, and a second ledger in the same home is refused."""
+    made = program.json("init", "--name", "ci", "--policy-lease", "2m", "--policy-max-attempts", "5", "--open")
+    assert made["name"] == "ci"
+    assert made["policy"].items() >= {"lease_ms": 120_000, "max_attempts": 5, "admission": "open"}.items()
+    (owner,) = made["owners"]
+    assert program.json("keys", "show", "owner")["key"] == owner
+    again = program.run("init", "--json")
+    assert (again.code, again.json["error"]["kind"]) == (4, "home_exists")
+    assert program.json("show", made["ledger"])["kind"] == "genesis"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--policy-lease", "1s"),  # shorter than clocks may differ
+        ("--policy-lease", "soon"),
+        ("--owner", "somebody"),
+        ("--no-owner-key",),
+    ],
+    ids=" ".join,
+)
+def test_a_ledger_that_could_not_work_is_not_founded(program: Program, options: tuple[str, ...]) -> None:
+    """What no genesis can say is refused before there is a home."""
+    assert program.run("init", *options).code == 2
+    assert program.run("log").code == 3
+
+
+def test_further_owners_are_fixed_by_the_genesis(tmp_path: Path) -> None:
+    """An owner elsewhere owns the ledger too; without a key here it alone does."""
+    offline = Program(tmp_path / "offline").json("keys", "generate", "owner")["key"]
+    both = Program(tmp_path / "both").json("init", "--owner", offline)
+    assert offline in both["owners"]
+    assert len(both["owners"]) == 2
+    here = Program(tmp_path / "here")
+    assert here.json("init", "--owner", offline, "--no-owner-key")["owners"] == [offline]
+    refused = here.run("submit", "--task-id", "a", "--workflow-id", "w", "--name", "n", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (5, "not_a_member")
+    assert "members admit did:key:" in refused.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("log",),
+        ("tasks",),
+        ("explain", "a"),
+        ("release", "a"),
+        ("join",),
+        ("members", "list"),
+        ("replay",),
+        ("verify",),
+        ("append", "-"),
+        ("sync", "there.car"),
+        ("export", "there.car"),
+    ],
+    ids=" ".join,
+)
+def test_other_commands_ask_for_init_and_make_nothing(program: Program, command: tuple[str, ...]) -> None:
+    """Only the quick start's commands found a ledger at first use."""
+    ran = program.run(*command, "--json", cwd=program.home.parent) if command[0] != "append" else program.run(*command)
+    assert ran.code == 3
+    assert "p2p-workflow init" in ran.err
+    assert not program.home.exists()
+
+
+def test_keys_go_from_file_to_file_and_never_to_the_screen(program: Program, tmp_path: Path) -> None:
+    """Files are 0600 and never written over; a key that others can read is refused; no secret is printed."""
+    made = program.json("keys", "generate", "spare")
+    assert made["key"].startswith("did:key:z6Mk")
+    file = tmp_path / "spare.key"
+    exported = program.ok("keys", "export", "spare", str(file))
+    secret = file.read_text().strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert secret not in exported.out + exported.err
+    assert program.run("keys", "export", "spare", str(file)).code == 2
+    other = Program(tmp_path / "other")
+    imported = other.ok("keys", "import", "copy", str(file))
+    assert made["key"] in imported.out
+    assert secret not in imported.out + imported.err
+    assert other.ok("keys", "import", "again", "-", text=secret + "\n").code == 0
+    assert [key["name"] for key in other.json("keys", "list")["keys"]] == ["again", "copy"]
+    assert other.run("keys", "import", "copy", str(file)).code == 4
+    assert other.run("keys", "show", "nobody").code == 3
+    Path(made["file"]).chmod(0o644)
+    ran = program.run("keys", "show", "spare", "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (5, "key_permission")
+    assert other.run("keys", "import", "bad", "-", text="no key at all").code == 2
+
+
+def test_a_key_from_the_environment_needs_no_file(program: Program, tmp_path: Path) -> None:
+    """P2P_WORKFLOW_KEY signs where a machine keeps no keys."""
+    maker = Program(tmp_path / "maker")
+    actor = maker.json("keys", "generate", "runner")["key"]
+    maker.ok("keys", "export", "runner", str(tmp_path / "runner.key"))
+    program.ok("init")
+    program.ok("members", "admit", actor, "--name", "runner")
+    secret = (tmp_path / "runner.key").read_text().strip()
+    runner = Program(program.home, "runner", extra={"P2P_WORKFLOW_KEY": secret})
+    runner.submit("a")
+    (task,) = program.json("tasks")["tasks"]
+    assert task["submitter"] == {"name": "runner", "key": actor}
+    assert [key["name"] for key in program.json("keys", "list")["keys"]] == ["owner"]
+
+
+def test_members_are_admitted_with_roles_and_labels(program: Program) -> None:
+    """A worker joins within its grant's labels; a submitter does not work."""
+    program.ok("init")
+    for name in ("w", "s"):
+        program.ok("keys", "generate", name)
+    program.ok("members", "admit", "w", "--labels", "gpu,linux", "--role", "worker")
+    assert program.json("members", "admit", "s", "--role", "submitter")["roles"] == ["submitter"]
+    worker, submitter = Program(program.home, "w"), Program(program.home, "s")
+    assert worker.json("join", "--labels", "gpu", "linux", "--slots", "2")["labels"] == ["gpu", "linux"]
+    rows = {row["name"]: row for row in program.json("members", "list")["members"]}
+    assert (rows["w"]["joined"], rows["w"]["labels"], rows["s"]["joined"]) == (True, ["gpu", "linux"], False)
+    submitter.submit("needs-gpu", "--requires", "gpu")
+    assert worker.json("next")["task"]["task_id"] == "needs-gpu"
+    refused = worker.run("submit", "--task-id", "a", "--workflow-id", "w", "--name", "n")
+    assert refused.code == 5
+    worker.ok("leave")
+    assert not any(row["joined"] for row in program.json("members", "list")["members"])
+    assert program.run("members", "admit", "w", "--role", "king").code == 2
+    assert program.run("members", "admit", "stranger").code == 3
+
+
+def test_a_revocation_shows_first_what_becomes_void(program: Program) -> None:
+    """Without yes nothing happens; the preview names just what is void afterwards."""
+    program.submit("a")
+    program.ok("complete", "--task-id", "a")
+    before = program.json("replay")
+    asked = program.run("members", "revoke", "worker", "--void-all", "--json")
+    assert (asked.code, asked.json["error"]["kind"]) == (9, "unconfirmed")
+    assert "voids 4 events and affects 1 tasks" in asked.err
+    assert program.json("replay")["state_root"] == before["state_root"]
+    done = program.json("members", "revoke", "worker", "--void-all", "--reason", "test", "--yes")
+    assert (len(done["voided_events"]), len(done["affected_tasks"])) == (4, 1)
+    assert program.json("tasks")["tasks"] == []
+    assert program.run("complete", "--task-id", "a").code == 3
+    assert program.run("members", "revoke", "worker", "--yes").code == 3
+    assert program.json("verify")["verified"]
+
+
+def test_a_revocation_keeps_by_default_all_it_has_seen(program: Program) -> None:
+    """What is here of the actor still counts; `--keep` draws the line elsewhere."""
+    first = program.submit("a")["event_cid"]
+    program.submit("b")
+    preview = program.run("members", "revoke", "worker", "--keep", first)
+    assert "voids 1 events and affects 1 tasks" in preview.err
+    kept = program.json("members", "revoke", "worker", "--yes")
+    assert kept["voided_events"] == []
+    assert len(program.json("tasks")["tasks"]) == 2
+    assert program.run("submit", "--task-id", "c", "--workflow-id", "w", "--name", "n").code in (0, 5)
+
+
+def test_only_an_owners_home_admits_and_revokes(program: Program, tmp_path: Path) -> None:
+    """A home without the owner's key says where it can be done."""
+    program.ok("init")
+    other = Program(tmp_path / "other", "o")
+    key = other.json("init", "--from", str(program.home))["peer_key"]
+    refused = other.run("members", "admit", key, "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (5, "forbidden")
