@@ -15,7 +15,7 @@ from ledger.cid import Cid
 from ledger.events import Policy, Role, TaskKey
 from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Claim
-from scheduler.acting import acting, follows, inputs, write
+from scheduler.acting import acting, event_time, follows, inputs, write
 from scheduler.action_errors import HeldByOtherError, NotReadyError, TaskOverError
 from scheduler.assignment import LIVENESS_LEASES
 from scheduler.home import Home, Writing
@@ -66,13 +66,12 @@ def take(home: Home, key: SigningKey, *, lease_ms: int | None = None, queue: Tas
 def _is_worth_writing(home: Home, me: ActorKey, queue: TaskQueue) -> bool:
     """Tell whether there is a task, or a heartbeat is due; an idle poll waits for nobody and writes seldom."""
     with home.reading():
-        now = home.now_ms()
-        if queue.next_task(now) is not None:
+        if queue.next_task(event_time(home)) is not None:
             return True
         if home.members.grant_for(me, Role.WORKER) is None:
             raise NotAMemberError(me, Role.WORKER)
         beat_ms = LIVENESS_LEASES * home.policy.lease_ms // 8
-        return now - home.heard_of().get(me, 0) >= beat_ms
+        return home.now_ms() - home.heard_of().get(me, 0) >= beat_ms
 
 
 def claim(

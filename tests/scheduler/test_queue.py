@@ -1,0 +1,273 @@
+"""The queue of a peer over a real home: what is next, from when, and that nothing is lost or given out of order."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.events import Policy
+from scheduler.actions import bump, cancel, complete, fail, release, requeue, take
+from scheduler.queue import TaskQueue
+from tests.scheduler.desk import START_MS, Desk
+
+POLICY = Policy()
+
+
+def test_ready_tasks_come_by_due_then_key(desk: Desk) -> None:
+    """S1, S5: of tasks ready at once the higher priority is first, ties by task key."""
+    me = desk.peer("me")
+    records = [desk.submit(me, f"t{i}", priority=p) for i, p in enumerate((3, 9, 5, 9, 1))]
+    queue = TaskQueue(desk.home, me.actor)
+    expected = sorted(records, key=lambda record: (-record.priority, record.key))
+    given_out = [desk.take_id(me, queue) for _ in range(6)]
+    assert given_out == [*(record.spec.task_id for record in expected), None]
+
+
+def test_a_low_priority_ages(desk: Desk) -> None:
+    """S1: a task of priority 1 comes before one of 10 that became ready nine levels later."""
+    me = desk.peer("me")
+    desk.submit(me, "old", priority=1)
+    desk.now += 9 * POLICY.aging_ms + 1
+    desk.submit(me, "new", priority=10)
+    assert desk.take_id(me) == "old"
+
+
+def test_looking_takes_nothing(desk: Desk) -> None:
+    """Asking for the next task any number of times gives the same one, and loses none."""
+    me = desk.peer("me")
+    desk.submit(me, "a")
+    queue = TaskQueue(desk.home, me.actor)
+    assert [desk.next_id(queue) for _ in range(3)] == ["a", "a", "a"]
+    assert (queue.size(), len(queue), queue.is_empty()) == (1, 1, False)
+
+
+def test_a_farther_peer_waits_a_grace(desk: Desk) -> None:
+    """S4: the peer of rank 1 may take a task one grace after that of rank 0, and its queue says when to look."""
+    peers = [desk.peer("a"), desk.peer("b")]
+    desk.submit(peers[0], "t")
+    queues = [TaskQueue(desk.home, key.actor) for key in peers]
+    first = [desk.next_id(queue) for queue in queues]
+    assert sorted(map(str, first)) == ["None", "t"]
+    later = queues[first.index(None)]
+    assert (later.wakes_at(), later.size()) == (START_MS + POLICY.grace_ms, 1)
+    desk.now += POLICY.grace_ms - 1
+    assert desk.next_id(later) is None
+    desk.now += 1
+    assert desk.next_id(later) == "t"
+    assert later.wakes_at() == 0
+
+
+def test_ranks_shift_with_who_is_heard(desk: Desk) -> None:
+    """S3: what is a silent peer's to take is ours at once; when it speaks again, its tasks wait for it a grace."""
+    a, b = desk.peer("a"), desk.peer("b")
+    desk.now += 2 * POLICY.lease_ms + 1
+    for i in range(8):
+        desk.submit(a, f"t{i}")
+    queue = TaskQueue(desk.home, a.actor)
+    desk.next_id(queue)
+    ranks = {record.key: queue.crew.rank_of(a.actor, record) for record in map(desk.record, queue.keys())}
+    assert set(ranks.values()) == {0}
+    desk.heard(b)
+    desk.next_id(queue)
+    nearest = [key for key in ranks if queue.crew.rank_of(a.actor, desk.record(key)) == 0]
+    taken = [desk.take_id(a, queue) for _ in range(len(nearest) + 1)]
+    assert taken[-1] is None
+    assert set(taken[:-1]) == {desk.record(key).spec.task_id for key in nearest}
+    desk.now += POLICY.grace_ms
+    assert len([desk.take_id(a, queue) for _ in range(8 - len(nearest))]) == 8 - len(nearest)
+
+
+def test_yesterdays_worker_keeps_nothing(desk: Desk) -> None:
+    """S3: a worker that was here yesterday makes nobody wait today."""
+    desk.peer("yesterday")
+    desk.now += 86_400_000
+    me = desk.peer("today")
+    for i in range(8):
+        desk.submit(me, f"t{i}")
+    assert all(desk.take_id(me) is not None for _ in range(8))
+
+
+def test_not_before(desk: Desk) -> None:
+    """S2: a task is not taken before its not_before, and is at that instant."""
+    me = desk.peer("me")
+    desk.submit(me, "t", not_before=(START_MS + 5_000) / 1000)
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.next_id(queue) is None
+    assert queue.wakes_at() == START_MS + 5_000
+    desk.now += 5_000
+    assert desk.next_id(queue) == "t"
+
+
+def test_an_expired_task_is_nobodys(desk: Desk) -> None:
+    """F1c: a task that was ready and expired while it waited is not given."""
+    me = desk.peer("me")
+    desk.submit(me, "t", expires_at=(START_MS + 5_000) / 1000)
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.next_id(queue) == "t"
+    desk.now += 5_000
+    assert (desk.next_id(queue), queue.size()) == (None, 0)
+
+
+def test_needs(desk: Desk) -> None:
+    """S2: a task waits for what it needs, in no heap, and is fed again when the last of it is done."""
+    me = desk.peer("me")
+    first, second = desk.submit(me, "first"), desk.submit(me, "second")
+    desk.submit(me, "last", priority=10, needs=["first", "second"])
+    queue = TaskQueue(desk.home, me.actor)
+    assert {desk.next_id(queue)} <= {"first", "second"}
+    assert queue.size() == 2
+    desk.now += 1_000
+    complete(desk.home, me, first.key)
+    assert desk.next_id(queue) == "second"
+    desk.now += 1_000
+    complete(desk.home, me, second.key)
+    assert desk.next_id(queue) == "last"
+
+
+def test_a_need_that_is_dead_can_come_back(desk: Desk) -> None:
+    """A task blocked by a dead need is fed again once that was queued again and done."""
+    me = desk.peer("me")
+    need = desk.submit(me, "need", max_attempts=1)
+    desk.submit(me, "blocked", needs=["need"])
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.take_id(me, queue) == "need"
+    fail(desk.home, me, need.key)
+    assert (desk.next_id(queue), queue.size()) == (None, 0)
+    desk.now += 600_000
+    requeue(desk.home, me, need.key)
+    complete(desk.home, me, need.key)
+    assert desk.next_id(queue) == "blocked"
+
+
+def test_a_cancelled_need_blocks(desk: Desk) -> None:
+    """A task whose need was cancelled is nobody's to take."""
+    me = desk.peer("me")
+    need = desk.submit(me, "need")
+    cancel(desk.home, me, need.key)
+    desk.submit(me, "waits", needs=[need.key.hex()])
+    queue = TaskQueue(desk.home, me.actor)
+    assert (desk.next_id(queue), queue.size()) == (None, 0)
+
+
+def test_a_held_task_comes_back_when_its_lease_ends(desk: Desk) -> None:
+    """S2: a lease that ran out makes the task ready at its end, without backoff, at every peer's queue."""
+    a, b = desk.peer("a"), desk.peer("b")
+    desk.submit(a, "t")
+    desk.now += 2 * POLICY.grace_ms
+    queue = TaskQueue(desk.home, b.actor)
+    taken = take(desk.home, a, lease_ms=10_000)
+    assert taken is not None
+    assert (desk.next_id(queue), queue.size(), queue.held()) == (None, 0, {taken.record.key: a.actor})
+    assert queue.wakes_at() == taken.until
+    desk.now = taken.until + POLICY.grace_ms
+    assert desk.next_id(queue) == "t"
+    assert queue.held() == {}
+
+
+def test_a_failure_waits_out_its_backoff(desk: Desk) -> None:
+    """S2: after a failure the task is ready again when its backoff has passed, not before."""
+    me = desk.peer("me")
+    record = desk.submit(me, "t")
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.take_id(me, queue) == "t"
+    fail(desk.home, me, record.key)
+    assert desk.next_id(queue) is None
+    wakes_at = queue.wakes_at()
+    assert wakes_at is not None
+    assert START_MS + 3_750 <= wakes_at <= START_MS + 5_000
+    desk.now = wakes_at
+    assert desk.next_id(queue) == "t"
+
+
+def test_a_release_gives_back_at_once(desk: Desk) -> None:
+    """S2: a released task is ready again at once."""
+    me = desk.peer("me")
+    record = desk.submit(me, "t")
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.take_id(me, queue) == "t"
+    release(desk.home, me, record.key)
+    assert desk.take_id(me, queue) == "t"
+
+
+def test_a_raised_priority_comes_first(desk: Desk) -> None:
+    """S5: raising a priority is one decrease-key, lowering it puts the task back; both change what is next."""
+    me = desk.peer("me")
+    low = desk.submit(me, "low", priority=2)
+    desk.submit(me, "high", priority=8)
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.next_id(queue) == "high"
+    bump(desk.home, me, low.key, 9)
+    assert desk.next_id(queue) == "low"
+    bump(desk.home, me, low.key, 1)
+    assert desk.next_id(queue) == "high"
+    assert queue.size() == 2
+
+
+def test_a_done_or_cancelled_task_leaves(desk: Desk) -> None:
+    """What another process settles leaves this queue at its next look."""
+    me = desk.peer("me")
+    done, cancelled = desk.submit(me, "done"), desk.submit(me, "cancelled")
+    queue = TaskQueue(desk.home, me.actor)
+    desk.next_id(queue)
+    assert queue.size() == 2
+    complete(desk.home, me, done.key)
+    cancel(desk.home, me, cancelled.key)
+    assert (desk.next_id(queue), queue.size(), queue.wakes_at()) == (None, 0, None)
+
+
+def test_labels_keep_out(desk: Desk) -> None:
+    """S6: a peer without the labels takes nothing of its own accord, however long it waits."""
+    plain = desk.peer("plain")
+    desk.submit(plain, "t", requires=["gpu"])
+    queue = TaskQueue(desk.home, plain.actor)
+    desk.now += 86_400_000
+    assert (desk.next_id(queue), queue.size()) == (None, 0)
+    able = desk.peer("able", ("gpu",))
+    assert desk.take_id(able) == "t"
+
+
+def test_a_rollback_loses_nothing(desk: Desk) -> None:
+    """A claim whose transaction failed leaves the task to be taken."""
+    me = desk.peer("me")
+    record = desk.submit(me, "t")
+    queue = TaskQueue(desk.home, me.actor)
+    assert desk.next_id(queue) == "t"
+
+    class PowerCutError(Exception):
+        pass
+
+    def cut() -> None:
+        raise PowerCutError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk.home, "_flush_beats", cut)
+        with pytest.raises(PowerCutError):
+            take(desk.home, me, queue=queue)
+    assert desk.record(record.key).claims == ()
+    assert desk.take_id(me, queue) == "t"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 10), st.integers(0, 3_000_000)), min_size=2, max_size=7),
+    st.lists(st.integers(0, 10_000_000), max_size=4),
+)
+def test_order_does_not_depend_on_when_one_asks(tasks: list[tuple[int, int]], looks: list[int]) -> None:
+    """S1: however often and whenever the queue was asked before, what is ready comes out in the order of (due, key)."""
+    with tempfile.TemporaryDirectory() as folder, Desk(Path(folder)) as desk:
+        me = desk.peer("me")
+        asked, fresh_due = TaskQueue(desk.home, me.actor), []
+        for i, (priority, wait_ms) in enumerate(tasks):
+            record = desk.submit(me, f"t{i}", priority=priority, not_before=(START_MS + wait_ms) / 1000)
+            ready_at = START_MS + wait_ms
+            fresh_due.append((ready_at + (10 - priority) * POLICY.aging_ms, record.key, record.spec.task_id))
+        for look in sorted(looks):
+            desk.now = START_MS + look
+            desk.next_id(asked)
+        desk.now = max(desk.now, START_MS + 3_000_000)
+        expected = [task_id for _, _, task_id in sorted(fresh_due)]
+        assert [desk.take_id(me, asked) for _ in tasks] == expected
