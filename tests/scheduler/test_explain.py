@@ -1,0 +1,130 @@
+"""`explain` says what decides: ranks and turns, needs, claims, results, the events they rest on."""
+
+from __future__ import annotations
+
+import json
+
+from crdt.records import TaskRecord
+from ledger.events import Policy, Role
+from ledger.operations import Backoff, Claim, Complete, Revoke
+from scheduler.actions import SubmitRequest, cancel, complete, fail, submit, take
+from scheduler.explain import explain
+from scheduler.explanation import Explanation
+from tests.scheduler.desk import START_MS, Desk
+from tests.scheduler.test_actions import spec
+
+POLICY = Policy()
+
+
+def of(desk: Desk, record: TaskRecord) -> Explanation:
+    """Explain a task as it is now, and check that it shows as words and as JSON."""
+    found = explain(desk.home, desk.record(record.key))
+    assert json.loads(json.dumps(found.to_dict()))["task_key"] == record.key.hex()
+    assert found.task_id in found.render_words()
+    return found
+
+
+def test_ranks_and_turns(desk: Desk) -> None:
+    """Each peer has its distance; the eligible have ranks and turns, the others a reason why not."""
+    a, b = desk.peer("a", ("gpu",)), desk.peer("b", ("gpu",))
+    desk.peer("plain")
+    record = desk.submit(a, "t", requires=["gpu"])
+    found = of(desk, record)
+    assert (found.status, found.ready_at, found.due_at) == ("ready", START_MS, START_MS + 5 * POLICY.aging_ms)
+    assert [(peer.rank, peer.take_at) for peer in found.peers] == [
+        (0, START_MS),
+        (1, START_MS + POLICY.grace_ms),
+        (None, None),
+    ]
+    assert found.peers[0].distance <= found.peers[1].distance
+    assert {found.peers[0].peer, found.peers[1].peer} == {"a", "b"}
+    assert (found.peers[2].peer, found.peers[2].words) == ("plain", "lacks the labels gpu")
+    assert found.turn == f"{found.peers[0].peer} may take it now"
+    desk.now += 2 * POLICY.lease_ms + 1
+    silent = explain(desk.home, desk.record(record.key), me=b.actor)
+    assert {peer.peer: (peer.rank, peer.words) for peer in silent.peers} == {
+        "b": (0, "may take it"),
+        "a": (None, "not heard of in the last 120 s"),
+        "plain": (None, "lacks the labels gpu"),
+    }
+
+
+def test_what_it_waits_for(desk: Desk) -> None:
+    """A task that waits or is blocked names the needs it waits for and where they stand."""
+    me = desk.peer("me")
+    need = desk.submit(me, "need")
+    waits = desk.submit(me, "waits", needs=["need"])
+    late = desk.submit(me, "late", not_before=START_MS / 1000 + 60)
+    gone = desk.submit(me, "gone", expires_at=START_MS / 1000)
+    assert (of(desk, waits).status, of(desk, waits).why) == ("waiting", "it waits for need")
+    assert [(n.task_id, n.status, n.result) for n in of(desk, waits).needs] == [("need", "ready", None)]
+    assert of(desk, late).why == f"not before {START_MS + 60_000}"
+    assert of(desk, gone).status == "expired"
+    cancel(desk.home, me, need.key)
+    assert (of(desk, need).status, of(desk, waits).status) == ("cancelled", "blocked")
+    assert "need" in of(desk, waits).why
+
+
+def test_who_holds_it_and_why(desk: Desk) -> None:
+    """Of claims that run at once the nearest holds; the others are named as superseded."""
+    peers = {name: desk.peer(name) for name in ("a", "b")}
+    record = desk.submit(peers["a"], "t")
+    desk.now += POLICY.grace_ms
+    for key in peers.values():  # as two homes apart would: neither follows the other's claim
+        desk.home.append(key, [Claim(record.key, record.submits, 60_000)], Role.WORKER)
+    found = of(desk, record)
+    states = {claim.peer: claim.state for claim in found.claims}
+    nearest = min(found.claims, key=lambda claim: (claim.distance, claim.claim))
+    assert states[nearest.peer] == "holds"
+    assert set(states.values()) == {"holds", "runs, superseded"}
+    assert f"held by {nearest.peer}" in found.why
+    assert "nearest of 2 running claims" in found.why
+    assert (nearest.claim, "claim") in {(event.event, event.what) for event in found.decided_by}
+
+
+def test_which_result_counts_and_whether_it_is_stable(desk: Desk) -> None:
+    """Of several completions that of the nearest claim is the result; it is stable once all workers have seen it."""
+    a, b = desk.peer("a"), desk.peer("b")
+    record = desk.submit(a, "t")
+    claims = [desk.home.append(key, [Claim(record.key, record.submits, 60_000)], Role.WORKER).cid for key in (a, b)]
+    for key, claim in zip((a, b), claims, strict=True):
+        desk.home.append(key, [Complete(record.key, (claim,), claim)], Role.WORKER)
+    found = of(desk, record)
+    assert found.status == "done"
+    assert len(found.superseded) == 1
+    assert sorted(claim.state for claim in found.claims) == ["completed, superseded", "its completion is the result"]
+    assert found.decided_by[-1].event == found.result
+    assert {(event.seen_by, event.of) for event in found.decided_by} <= {(1, 2), (2, 2)}
+    for key in (a, b):
+        desk.home.append(key, ())
+    assert all(event.stable for event in of(desk, record).decided_by)
+
+
+def test_dead_and_failed(desk: Desk) -> None:
+    """A dead task shows its failed attempts, and who can bring it back."""
+    me = desk.peer("me")
+    record = submit(desk.home, me, SubmitRequest(spec("t", max_attempts=2, backoff=Backoff(0, 0))))[0].record
+    for _ in range(2):
+        assert take(desk.home, me) is not None
+        fail(desk.home, me, record.key)
+    found = of(desk, record)
+    assert (found.status, [(c.attempt, c.state) for c in found.claims]) == ("dead", [(1, "failed"), (2, "failed")])
+    assert "requeue" in found.why
+
+
+def test_a_voided_input_taints(desk: Desk) -> None:
+    """A result whose input was voided by a revocation is shown with that input."""
+    me, other = desk.peer("me"), desk.peer("other")
+    need = desk.submit(me, "need")
+    rests = desk.submit(me, "rests", needs=["need"])
+    done = complete(desk.home, other, need.key)
+    complete(desk.home, me, rests.key)
+    assert of(desk, rests).tainted_inputs == ()
+    owner = desk.home.members.owner_key()
+    assert owner is not None
+    with desk.home.reading():
+        grant = desk.home.members.grant_for(other.actor, Role.WORKER)
+    desk.home.append(owner, [Revoke(grant, other.actor, ())])
+    found = of(desk, rests)
+    assert (found.status, found.tainted_inputs) == ("done", (str(done.event),))
+    assert "TAINTED" in found.render_words()

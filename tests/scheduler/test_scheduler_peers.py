@@ -1,0 +1,158 @@
+"""`P2PWorkflowScheduler`: other peers and their clocks, first use and ending, as the contract says."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from crdt.clock import ClockError
+from ipfs_accelerate_py import (
+    MerkleClock,
+    P2PWorkflowScheduler,
+)
+from scheduler.home import Home
+from scheduler.membership import NotAMemberError
+from tests.scheduler.guide import task
+
+# ---- peers
+
+
+def test_check_peer_failure(pair: tuple[P2PWorkflowScheduler, P2PWorkflowScheduler]) -> None:
+    """A peer that acts is not failed, for want of no heartbeat; one never heard of is; this one is not."""
+    a, _ = pair
+    assert a.check_peer_failure("b") is False
+    assert a.check_peer_failure("b", timeout_seconds=0) in (True, False)
+    assert a.check_peer_failure("a", timeout_seconds=0) is False
+    assert a.check_peer_failure("stranger") is True
+    with pytest.raises(ValueError, match="timeout_seconds"):
+        a.check_peer_failure("b", timeout_seconds=-1)
+
+
+def test_silence_is_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer is failed once nothing was heard of it for the timeout; its next poll, though in vain, is heard."""
+    with P2PWorkflowScheduler("a") as a, P2PWorkflowScheduler("b") as b:
+        ahead = time.time_ns() // 1_000_000 + 301_000
+        for scheduler in (a, b):
+            monkeypatch.setattr(scheduler._session.home, "now_ms", lambda: ahead)
+        assert a.check_peer_failure("b") is True
+        assert b.get_next_task() is None
+        assert a.check_peer_failure("b") is False
+
+
+def test_update_peer_state(peer: P2PWorkflowScheduler) -> None:
+    """A clock that is told is kept under its peer, as a copy, and ours does not move; the peer was heard of."""
+    clock = MerkleClock("peer2")
+    clock.tick()
+    before = peer.merkle_clock
+    peer.update_peer_state("peer2", clock)
+    clock.tick()
+    assert peer.known_peers["peer2"]["clock"].vector == {"peer2": 1}
+    peer.update_peer_state("peer2", clock.to_dict())
+    assert peer.known_peers["peer2"]["clock"] == clock
+    assert peer.merkle_clock == before
+    assert peer.check_peer_failure("peer2") is False
+    assert peer.known_peers["peer2"]["last_seen"] == pytest.approx(time.time(), abs=60)
+
+
+def test_forged_and_inflated_clocks_are_refused(pair: tuple[P2PWorkflowScheduler, P2PWorkflowScheduler]) -> None:
+    """A clock with another root, malformed counts, or more events than its heads hold is refused; the old one stays."""
+    a, b = pair
+    true = b.merkle_clock.to_dict()
+    a.update_peer_state("b", true)
+    vector = b.merkle_clock.vector
+    some = next(iter(vector))
+    for forged in (
+        true | {"merkle_root": "00" * 32},
+        true | {"vector": vector | {some: vector[some] + 1}},
+        true | {"vector": vector | {"did:key:z6Mkstranger": 7}},
+        true | {"vector": {}},
+        true | {"vector": {some: -1}},
+        true | {"vector": "many"},
+        true | {"heads": ["no cid"]},
+        {},
+    ):
+        with pytest.raises(ClockError):
+            a.update_peer_state("b", forged)
+    assert a.known_peers["b"]["clock"].to_dict() == true
+
+
+def test_known_peers() -> None:
+    """Peers are known by bootstrap, by the ledger and by what they told; this one is not among them."""
+    with P2PWorkflowScheduler("a", ["boot-1", "boot-2"]) as a, P2PWorkflowScheduler("b") as b:
+        a.update_peer_state("told", MerkleClock("told"))
+        assert set(a.known_peers) == {"boot-1", "boot-2", "b", "told"}
+        assert a.known_peers["boot-1"] == {"clock": MerkleClock("boot-1"), "last_seen": None}
+        assert a.known_peers["b"]["last_seen"] is not None
+        assert set(b.known_peers) == {"a"}
+
+
+@pytest.mark.parametrize("bootstrap", [[""], "text"])
+def test_bootstrap_peers_are_names(bootstrap: list[str]) -> None:
+    """bootstrap_peers is a list of names."""
+    with pytest.raises(ValueError, match="bootstrap_peers"):
+        P2PWorkflowScheduler("a", bootstrap)
+
+
+@pytest.mark.parametrize("name", ["", "line\nbreak", "n" * 200])
+def test_a_peer_id_names_a_key(name: str) -> None:
+    """What cannot name a key is refused."""
+    with pytest.raises(ValueError, match="name"):
+        P2PWorkflowScheduler(name)
+
+
+# ---- first use, and ending
+
+
+def test_first_use_says_so_once(home_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """First use founds a private ledger with one owner, and says so once, with the folder."""
+    with caplog.at_level(logging.WARNING):
+        for name in ("one", "two", "one"):
+            P2PWorkflowScheduler(name).close()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"first use: made a private ledger with one owner in {home_folder}"]
+    with Home.open(home_folder) as home:
+        assert home.genesis.owners == (home.keys.load("owner").actor,)
+
+
+def test_the_home_can_be_named(tmp_path: Path) -> None:
+    """`home` chooses the folder, before P2P_WORKFLOW_HOME; two homes are two ledgers."""
+    with P2PWorkflowScheduler("a", home=tmp_path / "one") as one, P2PWorkflowScheduler("a") as other:
+        one.submit_task(task())
+        assert (len(one.pending_tasks), len(other.pending_tasks)) == (1, 0)
+
+
+def test_without_the_owners_key_a_new_peer_must_be_admitted(home_folder: Path) -> None:
+    """Where the owner's key is elsewhere, a new peer is told which key to have admitted."""
+    P2PWorkflowScheduler("first").close()
+    (home_folder / "keys" / "owner.key").unlink()
+    with pytest.raises(NotAMemberError, match="did:key:z6Mk"):
+        P2PWorkflowScheduler("second")
+    P2PWorkflowScheduler("first").close()
+
+
+def test_a_fork_is_refused(peer: P2PWorkflowScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler carried over a fork says so at once, rather than share a connection with its parent."""
+    own = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: own + 1)
+    with pytest.raises(RuntimeError, match="fork"):
+        peer.get_next_task()
+
+
+def test_a_forgotten_scheduler_renews_nothing(peer: P2PWorkflowScheduler) -> None:
+    """A scheduler that nobody refers to any more ends its renewals, so that its claims run out."""
+    peer.submit_task(task())
+    forgotten = P2PWorkflowScheduler("my-peer")
+    assert forgotten.get_next_task() is not None
+    thread = forgotten._session.renewer._thread
+    assert thread is not None
+    assert thread.is_alive()
+    forgotten._session.home.close()
+    del forgotten
+    gc.collect()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
