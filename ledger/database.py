@@ -317,4 +317,9 @@ def _named_errors(path: Path) -> Iterator[None]:
         kind = _kind_of(error)
         if kind is None:
             raise
-        raise kind(f"{path}: {_ADVICE[kind]} ({error})") from error
+        words = str(error).partition(" with text")[0]  # what follows is the text itself
+        raise kind(f"{path}: {_ADVICE[kind]} ({words})") from error
+    except UnicodeDecodeError as error:  # the module stumbles over SQLite's message where that quotes an altered schema
+        if not error.object.startswith(b"malformed database schema"):
+            raise
+        raise StoreCorruptError(f"{path}: {_ADVICE[StoreCorruptError]} (malformed database schema)") from error

@@ -170,7 +170,10 @@ class SqliteBoardStore:
     # ---- BoardStore
 
     def event(self, cid: Cid) -> Event:
-        return self._read_event(cid)
+        try:
+            return self._read_event(cid)
+        except KeyError:
+            raise self._database.damaged(f"the board names event {cid}, which is not there") from None
 
     def find_node(self, cid: Cid) -> Node | None:
         node = self._nodes.get(cid)
@@ -202,7 +205,8 @@ class SqliteBoardStore:
         return iter(sorted(nodes, key=lambda node: -node.height))
 
     def _known_node(self, row: tuple[bytes, ...]) -> Node:
-        return self._nodes.get(Cid(row[0])) or self._nodes.setdefault(Cid(row[0]), self._intact(read_node, row))
+        cid = self._intact(Cid, row[0])
+        return self._nodes.get(cid) or self._nodes.setdefault(cid, self._intact(read_node, row))
 
     def find_task(self, key: TaskKey) -> TaskState | None:
         if key not in self._tasks:
