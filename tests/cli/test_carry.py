@@ -1,0 +1,178 @@
+"""Homes that worked apart meet: by folder, by CAR, and before a stranger without any home."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.program import Program, operation_lines
+
+
+def meet(tmp_path: Path) -> list[Program]:
+    """Return three homes of one ledger, each with a key of its own that the first, the owner's, has admitted."""
+    homes = [Program(tmp_path / name, name) for name in ("ann", "ben", "cy")]
+    ann, ben, cy = homes
+    ann.ok("init", "--name", "three")
+    for home in (ben, cy):
+        key = home.json("init", "--from", str(ann.home))["peer_key"]
+        ann.ok("members", "admit", key, "--name", home.peer)
+        home.ok("sync", str(ann.home))
+    return homes
+
+
+def state_roots(homes: list[Program]) -> set[str]:
+    """Return the distinct state roots of some homes."""
+    return {home.json("status")["state_root"] for home in homes}
+
+
+def test_three_homes_that_worked_apart_agree_and_a_stranger_verifies(tmp_path: Path) -> None:
+    """Each submits and completes by itself; after a sync by folder and one by CAR all have one state root."""
+    homes = meet(tmp_path)
+    ann, ben, cy = homes
+    car = tmp_path / "carried.car"
+    for home in homes:
+        home.submit(f"task-of-{home.peer}")
+        home.ok("complete", "--task-id", f"task-of-{home.peer}")
+    assert len(state_roots(homes)) == 3
+    ben.ok("sync", str(ann.home))
+    ben.ok("sync", str(car))
+    cy.ok("sync", str(car))
+    ann.ok("sync", str(car))
+    last = ben.json("sync", str(car))
+    assert last["sent"] == {"events": 0}
+    (root,) = state_roots(homes)
+    tasks = {task["task_id"]: task["status"] for task in cy.json("tasks")["tasks"]}
+    assert tasks == {"task-of-ann": "done", "task-of-ben": "done", "task-of-cy": "done"}
+    stranger = Program(tmp_path / "nowhere")
+    told = stranger.json("verify", str(car), "--state-root", root)
+    assert (told["verified"], told["state_root"], told["tasks"]) == (True, root, 3)
+    assert not stranger.home.exists()
+
+
+def test_the_same_task_claimed_apart_has_one_result(tmp_path: Path) -> None:
+    """Two homes complete one task before they meet: one result, the same for both, the other is kept."""
+    ann, ben, _ = meet(tmp_path)
+    ann.submit("shared")
+    ben.ok("sync", str(ann.home))
+    for home in (ann, ben):
+        home.ok("complete", "--task-id", "shared")
+    ann.ok("sync", str(ben.home))
+    shown = [home.json("show", "shared") for home in (ann, ben)]
+    assert shown[0]["result"] == shown[1]["result"]
+    assert {done["peer"]["name"] for done in shown[0]["completions"]} == {"ann", "ben"}
+
+
+def test_export_and_import_say_what_became_of_each_block(program: Program, tmp_path: Path) -> None:
+    """The whole log, what is new since heads, and one task; a second import accepts nothing."""
+    program.submit("a")
+    heads = program.json("clock")["heads"]
+    program.submit("b")
+    car, part, one = (tmp_path / name for name in ("all.car", "part.car", "one.car"))
+    assert program.json("export", str(car))["events"] == 4
+    assert program.json("export", str(part), "--since", heads[0])["events"] == 1
+    assert program.json("export", str(one), "--task", "a")["events"] == 3
+    other = Program(tmp_path / "other")
+    assert other.json("init", "--from", str(one))["events"] == 3
+    taken = other.json("import", str(part))
+    assert (taken["accepted"], taken["refused"]) == (1, 0)
+    again = other.json("import", str(car))
+    assert (again["accepted"], again["known"]) == (0, 5)  # the genesis, too
+    piped = subprocess.run(program.command("export", "-"), env=program.environment(), capture_output=True, check=True)
+    assert piped.stdout == car.read_bytes()
+
+
+def test_what_waits_and_what_is_refused_is_said_with_its_rule(program: Program, tmp_path: Path) -> None:
+    """Events without what they link wait until it comes; another ledger's are refused by A4, with exit code 6."""
+    program.submit("a")
+    begun, late, between = (tmp_path / name for name in ("begun.car", "late.car", "between.car"))
+    program.ok("export", str(begun))
+    after_a = program.json("clock")["heads"]
+    after_b = [program.submit("b")["event_cid"]]
+    program.submit("c")
+    program.ok("export", str(late), "--since", after_b[0])
+    program.ok("export", str(between), "--since", after_a[0])
+    other = Program(tmp_path / "other")
+    other.ok("init", "--from", str(begun))
+    waits = other.json("import", str(late))
+    assert (waits["accepted"], waits["waiting"]) == (0, 1)
+    assert "1 waiting" in other.ok("status").out
+    assert other.json("import", str(between))["accepted"] == 2
+    stranger = Program(tmp_path / "stranger")
+    stranger.ok("init")
+    refused = stranger.run("import", str(late), "--json")
+    assert refused.code == 6
+    assert {reason["rule"] for reason in refused.json["reasons"]} == {"A4"}
+    assert "A4" in stranger.ok("show", refused.json["reasons"][0]["cid"]).out
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "text"])
+def test_a_damaged_car_is_not_verified(program: Program, tmp_path: Path, damage: str) -> None:
+    """A flipped bit, a file that breaks off and a file that is no CAR: exit 6, and what is wrong."""
+    program.submit("a")
+    car = tmp_path / "all.car"
+    program.ok("export", str(car))
+    data = bytearray(car.read_bytes())
+    match damage:
+        case "flip":
+            data[-10] ^= 1
+        case "cut":
+            del data[-10:]
+        case _:
+            data = bytearray(b"no CAR at all")
+    car.write_bytes(data)
+    ran = program.run("verify", str(car), "--json")
+    assert ran.code == 6
+    document: dict[str, Any] = ran.json
+    assert "error" in document or document["faults"]
+    assert program.ok("verify").out.startswith("✓ every hash, signature and rule holds\n")
+
+
+def test_another_state_root_than_told_is_a_fault(program: Program) -> None:
+    """`--state-root` compares with what another peer has said."""
+    program.submit("a")
+    ran = program.run("verify", "--state-root", "00" * 32, "--json")
+    assert (ran.code, ran.json["faults"][0]["rule"]) == (6, "C6")
+
+
+def test_sync_refuses_itself_other_ledgers_and_empty_folders(program: Program, tmp_path: Path) -> None:
+    """Nothing is written where two sides cannot exchange anything."""
+    program.submit("a")
+    other = Program(tmp_path / "other")
+    other.submit("b")
+    (tmp_path / "empty").mkdir()
+    assert program.run("sync", str(program.home)).code == 2
+    assert program.run("sync", str(other.home)).code == 4
+    assert program.run("sync", str(tmp_path / "empty")).code == 2
+    assert program.run("import", str(tmp_path / "none.car")).code == 3
+
+
+def test_ctrl_c_while_appending_leaves_whole_batches(program: Program) -> None:
+    """SIGINT ends the program with 130 and one line; every CID it printed is in the ledger, which is whole."""
+    program.ok("init")
+    running = program.start("append", "-")
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdin.write(operation_lines(6_000))
+    running.stdin.close()
+    first = running.stdout.readline().strip()  # a batch is durable, many are to come
+    running.send_signal(signal.SIGINT)
+    timer = threading.Timer(60, running.kill)
+    timer.start()
+    printed = {first, *running.stdout.read().split()}
+    words = running.stderr.read()
+    assert running.wait() == 130
+    timer.cancel()
+    assert words == "Interrupted: what was acknowledged is kept, nothing is half done.\n"
+    events = program.json("log", "--limit", "0")["events"]
+    kept = {event["cid"] for event in events}
+    assert printed <= kept
+    assert sum(len(event["ops"]) for event in events) < 6_000
+    assert program.json("verify")["verified"]
+    running.stdout.close()
+    running.stderr.close()
