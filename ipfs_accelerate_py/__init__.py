@@ -7,12 +7,12 @@ from cli.conflict import check_for_conflict
 
 check_for_conflict()
 
-from crdt.clock import MerkleClock  # noqa: E402  # the check comes first: its message names the cause
-from scheduler.fibonacci_heap import FibonacciHeap  # noqa: E402
-from scheduler.hamming import calculate_hamming_distance  # noqa: E402
-from scheduler.scheduler import P2PWorkflowScheduler  # noqa: E402
-from scheduler.tags import WorkflowTag  # noqa: E402
-from scheduler.task import P2PTask, Payload  # noqa: E402
+from crdt.clock import MerkleClock  # noqa: E402 - after the check
+from scheduler.fibonacci_heap import FibonacciHeap  # noqa: E402 - after the check
+from scheduler.hamming import calculate_hamming_distance  # noqa: E402 - after the check
+from scheduler.scheduler import P2PWorkflowScheduler  # noqa: E402 - after the check
+from scheduler.tags import WorkflowTag  # noqa: E402 - after the check
+from scheduler.task import P2PTask, Payload  # noqa: E402 - after the check
 
 __all__ = [
     "FibonacciHeap",

@@ -51,8 +51,8 @@ class P2PWorkflowScheduler:
         labels: Sequence[str] | None = None,
     ) -> None:
         session = self._session = Session(peer_id, () if bootstrap_peers is None else bootstrap_peers, home, labels)
-        # Who forgets to close must not keep its claims for ever.
-        weakref.finalize(self, session.renewer.stop)
+        # Who forgets to close must not keep its claims for ever, nor the home's files open.
+        weakref.finalize(self, session.close)
         me = session.key.actor
         self.peer_id = peer_id
         self.pending_tasks = LiveTasks(session.looking, "open", lambda holder: holder != me, session.shown)

@@ -65,6 +65,8 @@ def take(home: Home, key: SigningKey, *, lease_ms: int | None = None, queue: Tas
 
 def _is_worth_writing(home: Home, me: ActorKey, queue: TaskQueue) -> bool:
     """Tell whether there is a task, or a heartbeat is due; an idle poll waits for nobody and writes seldom."""
+    if queue.wakes_at() == 0:  # there was one at the last look; the transaction looks again
+        return True
     with home.reading():
         if queue.next_task(event_time(home)) is not None:
             return True
@@ -84,7 +86,7 @@ def claim(
 
 def claim_of(home: Home, record: TaskRecord, lease_ms: int) -> Claim:
     """Return the operation that claims a task."""
-    return Claim(record.key, follows(home.board, record), lease_ms, inputs(home.board, record))
+    return Claim(record.key, follows(record), lease_ms, inputs(home.board, record))
 
 
 def taken(home: Home, task: TaskKey, claim_cid: Cid, queue: TaskQueue | None) -> Taken:

@@ -151,7 +151,6 @@ def test_a_forgotten_scheduler_renews_nothing(peer: P2PWorkflowScheduler) -> Non
     thread = forgotten._session.renewer._thread
     assert thread is not None
     assert thread.is_alive()
-    forgotten._session.home.close()
     del forgotten
     gc.collect()
     thread.join(timeout=20)
