@@ -29,22 +29,21 @@ INLINE_BYTES_MAX: Final = 4_096
 """Largest payload, output or log, in bytes, that stands in the event itself; a larger one becomes a blob."""
 
 
-def follows(board: Board, record: TaskRecord, claim: Cid | None = None) -> tuple[Cid, ...]:
-    """Return what an honest operation on a task follows: its heads, or the latest of very many (S7).
+def follows(record: TaskRecord, claim: Cid | None = None) -> tuple[Cid, ...]:
+    """Return what an honest operation on a task follows: its heads; of a flooded task no more than it needs (S7).
 
-    Args:
-        board: which knows the heights.
-        record: the task.
-        claim: the claim the operation acts on, which is then among what it reaches.
+    Which 64 of more heads an author follows decides what its operation may do, so that a flood could make it mean
+    nothing (counter-example 3): the least submit, and the claim it acts on, are always enough where the board allows.
     """
     if len(record.heads) <= FOLLOWS_MAX:
         return record.heads
-    settled = {completion.cid for completion in record.completions}.union(record.cancels)
-    musts = [cid for cid in record.heads if cid in settled]
-    if claim is not None:
-        musts.append(claim)
-    latest = sorted(record.heads, key=lambda cid: order_key(board.graph.node(cid).height, cid), reverse=True)
-    return tuple(dict.fromkeys(musts + latest))[: max(FOLLOWS_MAX, len(musts))]
+    return (record.submits[0],) if claim is None else (record.submits[0], claim)
+
+
+def latest_heads(board: Board, record: TaskRecord) -> tuple[Cid, ...]:
+    """Return up to 64 heads, latest first: a requeue must reach the failures it writes off."""
+    ordered = sorted(record.heads, key=lambda cid: order_key(board.graph.node(cid).height, cid), reverse=True)
+    return tuple(ordered[:FOLLOWS_MAX])
 
 
 def inputs(board: Board, record: TaskRecord) -> tuple[Cid, ...]:

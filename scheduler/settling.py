@@ -97,9 +97,7 @@ def complete(
             record = claim(writing, key, record, lease_ms).record
             held = own_claim(record, key.actor, writing.time)
             assert held is not None  # noqa: S101  # it was just made
-        done_op = Complete(
-            task, follows(home.board, record, held.cid), held.cid, keep(writing, output), report, keep(writing, log)
-        )
+        done_op = Complete(task, follows(record, held.cid), held.cid, keep(writing, output), report, keep(writing, log))
         if queue is None or not and_next:
             event = write(writing, key, (done_op,), Role.WORKER)
             return Settled(get_task(home, task), event.cid)
@@ -150,9 +148,7 @@ def fail(
     """Say that this peer's attempt at a task failed. Raises as `complete`, and NotHeldError without a claim."""
     with acting(home) as writing:
         record, held = _held(writing, key.actor, task)
-        op = Fail(
-            task, follows(home.board, record, held.cid), held.cid, failure_class, error, report, keep(writing, log)
-        )
+        op = Fail(task, follows(record, held.cid), held.cid, failure_class, error, report, keep(writing, log))
         event = write(writing, key, (op,), Role.WORKER)
         return Settled(get_task(home, task), event.cid)
 
@@ -161,7 +157,7 @@ def release(home: Home, key: SigningKey, task: TaskKey, *, reason: str | None = 
     """Give a task back untried: it counts as no attempt. Raises as `fail`."""
     with acting(home) as writing:
         record, held = _held(writing, key.actor, task)
-        op = Release(task, follows(home.board, record, held.cid), held.cid, reason)
+        op = Release(task, follows(record, held.cid), held.cid, reason)
         event = write(writing, key, (op,), Role.WORKER)
         return Settled(get_task(home, task), event.cid)
 
@@ -205,7 +201,7 @@ def renew(
             elif reason := _lost(home, record, cid, key.actor, now):
                 found.lost[task] = reason
             else:
-                ops.append(Renew(task, follows(home.board, record, cid), cid, lease_ms, progress))
+                ops.append(Renew(task, follows(record, cid), cid, lease_ms, progress))
         for parcel in _parcels(ops):
             write(writing, key, parcel, Role.WORKER)
         for op in ops:

@@ -13,7 +13,7 @@ from ledger.cid import Cid
 from ledger.events import Role, TaskKey
 from ledger.keys import SigningKey
 from ledger.operations import Cancel, Prioritize, Requeue
-from scheduler.acting import acting, follows, write
+from scheduler.acting import acting, follows, latest_heads, write
 from scheduler.action_errors import NotAllowedError, NotDeadError, RequestError, TaskOverError
 from scheduler.home import Home
 from scheduler.names import get_task
@@ -39,7 +39,7 @@ def cancel(home: Home, key: SigningKey, task: TaskKey, *, reason: str | None = N
         record = _steerable(home, key, task)
         if record.cancels:
             return Steered(record, None)
-        event = write(writing, key, (Cancel(task, follows(home.board, record), reason),), Role.SUBMITTER)
+        event = write(writing, key, (Cancel(task, follows(record), reason),), Role.SUBMITTER)
         return Steered(get_task(home, task), event.cid)
 
 
@@ -53,7 +53,7 @@ def bump(home: Home, key: SigningKey, task: TaskKey, priority: int) -> Steered:
             raise TaskOverError(f"task {record.spec.task_id} was cancelled")
         if record.priority == priority:
             return Steered(record, None)
-        event = write(writing, key, (Prioritize(task, follows(home.board, record), priority),), Role.SUBMITTER)
+        event = write(writing, key, (Prioritize(task, follows(record), priority),), Role.SUBMITTER)
         return Steered(get_task(home, task), event.cid)
 
 
@@ -65,7 +65,7 @@ def requeue(home: Home, key: SigningKey, task: TaskKey) -> Steered:
             raise TaskOverError(f"task {record.spec.task_id} was cancelled")
         if not is_dead(record.claims, record.base, record.spec, home.policy, writing.time):
             raise NotDeadError(f"task {record.spec.task_id} is not dead: it has attempts left, or one is running")
-        event = write(writing, key, (Requeue(task, follows(home.board, record)),), Role.SUBMITTER)
+        event = write(writing, key, (Requeue(task, latest_heads(home.board, record)),), Role.SUBMITTER)
         return Steered(get_task(home, task), event.cid)
 
 

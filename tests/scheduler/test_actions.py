@@ -10,8 +10,8 @@ import pytest
 from crdt.view import Status, holder_of, view
 from ledger.events import Policy, Role
 from ledger.keys import SigningKey
-from ledger.operations import Attachment, Backoff, Prioritize, Report, Spec
-from scheduler.acting import FOLLOWS_MAX, INLINE_BYTES_MAX, follows, write
+from ledger.operations import Attachment, Backoff, Claim, Prioritize, Release, Renew, Report, Spec
+from scheduler.acting import FOLLOWS_MAX, INLINE_BYTES_MAX, write
 from scheduler.actions import (
     LEASE_BY_HAND_MS,
     AmbiguousTaskError,
@@ -435,23 +435,22 @@ def test_names_mean_held_then_own_then_any(desk: Desk) -> None:
 # ---- what they share
 
 
-def test_follows_are_bounded(desk: Desk) -> None:
-    """S7: of very many heads an operation follows the latest 64, and the claim it acts on."""
-    me = desk.peer("me")
+def test_a_flooded_task_is_still_taken_completed_and_steered(desk: Desk) -> None:
+    """S7, counter-example 3: more heads than anybody can follow do not keep the honest from a task."""
+    mal, me = desk.peer("mal"), desk.peer("me")
     record = desk.submit(me, "t")
-    submit_cid = record.submits[0]
-    taken = take(desk.home, me)
-    assert taken is not None
     with desk.home.writing() as writing:
-        for i in range(FOLLOWS_MAX + 6):
-            write(writing, me, (Prioritize(record.key, (submit_cid,), 1 + i % 10),), Role.SUBMITTER)
-    found = desk.record(record.key)
-    assert len(found.heads) == FOLLOWS_MAX + 7
-    with desk.home.reading():
-        followed = follows(desk.home.board, found, taken.claim)
-    assert len(followed) == FOLLOWS_MAX
-    assert taken.claim in followed
+        claim = write(writing, mal, (Claim(record.key, record.heads, 3_600_000),), Role.WORKER).cid
+        write(writing, mal, (Release(record.key, (claim,), claim),), Role.WORKER)
+        for _ in range(FOLLOWS_MAX + 1):  # concurrent to the release: each has the claim alone in its past
+            write(writing, mal, (Renew(record.key, (claim,), claim, 3_600_000),), Role.WORKER)
+    assert len(desk.record(record.key).heads) == FOLLOWS_MAX + 2
+    bump(desk.home, me, record.key, 9)
     complete(desk.home, me, record.key)
+    done = desk.record(record.key)
+    assert done.priority == 9
+    assert done.result is not None
+    assert done.result.actor == me.actor
 
 
 def test_an_operation_without_effect_is_taken_back(desk: Desk) -> None:
