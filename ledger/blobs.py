@@ -7,6 +7,7 @@ events link. Leaves out: events, whose store checks what it takes (ledger.intake
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
 from typing import Final, Protocol
 
 from ledger.cid import CODEC_RAW, Cid
@@ -19,6 +20,14 @@ _NAMES_AT_ONCE: Final = 500  # fewer than the variables an SQL statement may hav
 
 class BlockError(ValueError):
     """The bytes are not what the CID names, or too large: do not ask the same peer for them again."""
+
+
+class BlobFate(StrEnum):
+    """What became of a raw block: kept as new, here before, or linked by no accepted event and left out."""
+
+    KEPT = "kept"
+    KNOWN = "known"
+    UNLINKED = "unlinked"
 
 
 class BlockStore(Protocol):
@@ -108,8 +117,15 @@ class SqliteBlocks:
         sql = "SELECT cid FROM blobs WHERE data IS NULL AND cid > ? ORDER BY cid LIMIT ?"
         return tuple(Cid(cid) for (cid,) in self._database.connection.execute(sql, (after or b"", most)))
 
-    def put_wanted(self, data: bytes) -> bool:
-        """Keep a raw block if an accepted event links it; return whether it is kept. Raises BlockError if too large."""
+    def put_wanted(self, data: bytes) -> BlobFate:
+        """Keep a raw block if an accepted event links it. Raises BlockError for one that is too large."""
         cid = Cid.of_raw(data)
         check_block(cid, data)
-        return self._database.connection.execute("UPDATE blobs SET data = ? WHERE cid = ?", (data, cid)).rowcount > 0
+        connection = self._database.connection
+        row = connection.execute("SELECT data IS NOT NULL FROM blobs WHERE cid = ?", (cid,)).fetchone()
+        if row is None:
+            return BlobFate.UNLINKED
+        if row[0]:
+            return BlobFate.KNOWN
+        connection.execute("UPDATE blobs SET data = ? WHERE cid = ?", (data, cid))
+        return BlobFate.KEPT

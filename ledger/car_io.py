@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from ledger.acceptance import Refusal, unsafe_signed, verify_genesis
-from ledger.blobs import BLOB_BYTES_MAX
+from ledger.blobs import BLOB_BYTES_MAX, BlobFate
 from ledger.car import CarFormatError, CarReader, read_car, write_car
 from ledger.cid import CODEC_RAW, Cid
 from ledger.exchange import BATCH_BLOCKS, BLOB_BATCH, Replica, Totals, batches, block_of, past_without, take_in
@@ -190,9 +190,9 @@ def _pass(replica: Replica, file: BinaryIO, now_ms: int, seen: Seen) -> ImportRe
             take_in(replica, events, now_ms, report.taken)
         if blobs:
             with replica.writing():
-                kept = len(replica.intake.offer_blobs(blobs))
-            report.taken.blobs += kept
-            report.unlinked += len(blobs) - kept
+                fates = replica.intake.offer_blobs(blobs)
+            report.taken.blobs += fates[BlobFate.KEPT]
+            report.unlinked += fates[BlobFate.UNLINKED]
         events.clear()
         blobs.clear()
         size = 0

@@ -24,6 +24,7 @@ from typing import Final
 
 from ledger.acceptance import unsafe_signed
 from ledger.aside import Refused
+from ledger.blobs import BlobFate
 from ledger.cid import Cid
 from ledger.intake import Intake, IntakeReport
 
@@ -254,7 +255,7 @@ def _pull_blobs(into: Replica, source: Replica, totals: Totals) -> None:
         found = source.intake.blobs.get_many(wanted)
         if found:
             with into.writing():
-                totals.blobs += len(into.intake.offer_blobs(found.values()))
+                totals.blobs += into.intake.offer_blobs(found.values())[BlobFate.KEPT]
 
 
 def _is_here(replica: Replica, cid: Cid) -> bool:

@@ -7,7 +7,7 @@ Leaves out: the rules themselves (ledger.acceptance) and where blocks come from 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +27,7 @@ from ledger.acceptance import (
     verify_genesis,
 )
 from ledger.aside import HeldEvents, Refused, RefusedRing
-from ledger.blobs import SqliteBlocks
+from ledger.blobs import BlobFate, SqliteBlocks
 from ledger.cid import Cid
 from ledger.database import Database
 from ledger.events import VerifiedEvent
@@ -91,9 +91,9 @@ class Intake:
             self._offer(block, now_ms, tally)
         return tally.report()
 
-    def offer_blobs(self, blobs: Iterable[bytes]) -> tuple[Cid, ...]:
-        """Keep the raw blocks that accepted events link; return their CIDs. Raises BlockError for one too large."""
-        return tuple(Cid.of_raw(data) for data in blobs if self.blobs.put_wanted(data))
+    def offer_blobs(self, blobs: Iterable[bytes]) -> Counter[BlobFate]:
+        """Keep the raw blocks that accepted events link; count what became of each. Raises BlockError if too large."""
+        return Counter(map(self.blobs.put_wanted, blobs))
 
     def release_held(self, now_ms: int) -> IntakeReport:
         """Take in the held events whose time has come."""

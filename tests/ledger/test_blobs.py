@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ledger.blobs import BLOB_BYTES_MAX, BlockError, BlockStore, MemoryBlocks, SqliteBlocks
+from ledger.blobs import BLOB_BYTES_MAX, BlobFate, BlockError, BlockStore, MemoryBlocks, SqliteBlocks
 from ledger.cid import Cid
 from tests.ledger.world import Home, World
 
@@ -87,10 +87,11 @@ def test_only_linked_blobs_are_kept(tmp_path: Path) -> None:
     data, later, stray = b"payload", b"later", b"stray"
     block = world.event(blobs=[Cid.of_raw(data), Cid.of_raw(later), Cid.of(b"no raw one")])
     with home.database.transaction():
-        assert home.intake.offer_blobs([data]) == ()
+        assert home.intake.offer_blobs([data]) == {BlobFate.UNLINKED: 1}
         home.intake.offer([block], now_ms=2**50)
         assert set(home.intake.blobs.wanted()) == {Cid.of_raw(data), Cid.of_raw(later)}
-        assert home.intake.offer_blobs([data, stray]) == (Cid.of_raw(data),)
+        assert home.intake.offer_blobs([data, stray]) == {BlobFate.KEPT: 1, BlobFate.UNLINKED: 1}
+        assert home.intake.offer_blobs([data]) == {BlobFate.KNOWN: 1}
         assert home.intake.blobs.wanted() == (Cid.of_raw(later),)
         assert not home.intake.blobs.has(Cid.of_raw(stray))
 

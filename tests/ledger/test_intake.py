@@ -59,7 +59,7 @@ def check_causal(events: Sequence[VerifiedEvent], ledger: Cid) -> None:
         seen.add(event.cid)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 25), st.integers(1, 7))
 def test_any_order_gives_the_same_store(rng: random.Random, size: int, batch: int) -> None:
     """Whatever the order, the repetitions and the batches, all is accepted once and handed on after what it links."""

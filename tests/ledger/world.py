@@ -109,11 +109,16 @@ def open_store(path: Path, world: World) -> Database:
     return database
 
 
+OPEN_HOMES: list[Home] = []
+"""What a test has opened, for the fixture in conftest.py to close."""
+
+
 class Home:
     """A store with an intake that remembers what it was handed, in order."""
 
     def __init__(self, path: Path, world: World) -> None:
         self.database = open_store(path, world)
+        OPEN_HOMES.append(self)
         self.handed: list[VerifiedEvent] = []
         with self.database.reading():
             self.intake = Intake(self.database, self.handed.append)
@@ -134,3 +139,8 @@ class Home:
         """Return the accepted events in order of arrival."""
         with self.database.reading():
             return [cid for _, cid, _ in self.intake.events.in_order_of_arrival()]
+
+    def heads_kept(self) -> tuple[Cid, ...]:
+        """Return the heads, read in a reading of its own."""
+        with self.database.reading():
+            return self.heads()
