@@ -50,6 +50,10 @@ class Crew:
 
     workers: tuple[Worker, ...]
 
+    def ranked(self) -> list[tuple[ActorKey, frozenset[str]]]:
+        """Return what ranks rest on: who is alive, with which labels."""
+        return [(worker.actor, worker.labels) for worker in self.workers if worker.is_live]
+
     def eligible(self, spec: Spec) -> list[Worker]:
         """Return who may take a task of `spec`: alive, with every label it requires (S3)."""
         wanted = frozenset(spec.requires)

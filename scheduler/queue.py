@@ -86,10 +86,6 @@ class TaskQueue:
     def __len__(self) -> int:
         return self.size()
 
-    def is_empty(self) -> bool:
-        """Say whether there is nothing that is or will be this peer's to take, as far as is known."""
-        return self.size() == 0
-
     @property
     def crew(self) -> Crew:
         """The active workers as of the last `refresh`."""
@@ -119,7 +115,7 @@ class TaskQueue:
         crew = crew_of(home.board.roster(), home.board.active_workers(), home.heard_of(), self._me, home.policy, now)
         last = _last_change(home)
         known, self._seq = self._seq, last
-        ranks_stand = _ranked(crew) == _ranked(self._crew)
+        ranks_stand = crew.ranked() == self._crew.ranked()
         self._crew = crew
         if not ranks_stand or not 0 <= known <= last:  # numbers that fall back: the board was folded anew
             self._clear()
@@ -131,10 +127,14 @@ class TaskQueue:
             self._feed(least[1], home.board.find_record(least[1]), now)
 
     def touch(self, keys: Iterable[TaskKey], now: int) -> None:
-        """Feed tasks that changed, and those that need them: what `refresh` finds, or what this transaction wrote."""
+        """Feed tasks that changed, and those that need one now done: what `refresh` finds, or what was just written."""
+        find = self._home.board.find_record
         for key in keys:
-            for affected in (key, *self._dependents.get(key, ())):
-                self._feed(affected, self._home.board.find_record(affected), now)
+            record = find(key)
+            self._feed(key, record, now)
+            if record is not None and record.completions:
+                for dependent in tuple(self._dependents.get(key, ())):
+                    self._feed(dependent, find(dependent), now)
 
     def forget(self) -> None:
         """Feed everything anew at the next refresh: after a transaction that was rolled back."""
@@ -189,9 +189,16 @@ class TaskQueue:
                 if rank is None or ready_at is None:
                     return Standing(Place.ASIDE, needs=seen.unmet)
                 turn = take_at(ready_at, rank, policy)
+                if self._lacks_payload(record):
+                    turn = max(turn, now + policy.lease_ms)
                 if now < turn:
                     return Standing(Place.DELAYED, turn)
                 return Standing(Place.READY, due_at(ready_at, record.priority, policy))
+
+    def _lacks_payload(self, record: TaskRecord) -> bool:
+        """Tell whether the payload is not in this home yet: the peer leaves the task to others, and looks again."""
+        payload = record.spec.payload
+        return payload is not None and payload.blob is not None and not self._home.intake.blobs.has(payload.blob)
 
     def _watch(self, key: TaskKey, before: tuple[TaskKey, ...], needs: tuple[TaskKey, ...]) -> None:
         """Have a task fed again when one of its needs changes."""
@@ -234,11 +241,6 @@ class TaskQueue:
 def first_saw(home: Home, record: TaskRecord) -> int:
     """Return when `home` first saw a task ready at its present instant (S2), its needs' completions included."""
     return max(map(home.tasks.first_seen_ms, (record.key, *record.spec.needs)))
-
-
-def _ranked(crew: Crew) -> list[tuple[ActorKey, frozenset[str]]]:
-    """Return what ranks rest on: who is alive, with which labels."""
-    return [(worker.actor, worker.labels) for worker in crew.workers if worker.is_live]
 
 
 def _last_change(home: Home) -> int:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.cid import Cid
 from ledger.events import Policy
-from scheduler.actions import bump, cancel, complete, fail, release, requeue, take
+from ledger.operations import Attachment, Spec
+from scheduler.actions import SubmitRequest, bump, cancel, complete, fail, release, requeue, submit, take
 from scheduler.queue import TaskQueue
 from tests.scheduler.desk import START_MS, Desk
 
@@ -42,7 +44,7 @@ def test_looking_takes_nothing(desk: Desk) -> None:
     desk.submit(me, "a")
     queue = TaskQueue(desk.home, me.actor)
     assert [desk.next_id(queue) for _ in range(3)] == ["a", "a", "a"]
-    assert (queue.size(), len(queue), queue.is_empty()) == (1, 1, False)
+    assert queue.size() == len(queue) == 1
 
 
 def test_a_farther_peer_waits_a_grace(desk: Desk) -> None:
@@ -228,6 +230,20 @@ def test_labels_keep_out(desk: Desk) -> None:
     assert (desk.next_id(queue), queue.size()) == (None, 0)
     able = desk.peer("able", ("gpu",))
     assert desk.take_id(able) == "t"
+
+
+def test_a_task_without_its_payload_is_left_to_others(desk: Desk) -> None:
+    """A peer whose home lacks a task's payload does not take it, and looks again a lease later."""
+    me = desk.peer("me")
+    blob = Cid.of_raw(b"payload")
+    spec = Spec("t", "w", "n", ("p2p-only",), payload=Attachment("text/plain", blob=blob, size=7))
+    submit(desk.home, me, SubmitRequest(spec))
+    queue = TaskQueue(desk.home, me.actor)
+    assert (desk.next_id(queue), queue.wakes_at()) == (None, START_MS + POLICY.lease_ms)
+    with desk.home.writing() as writing:
+        assert writing.add_blob(b"payload") == blob
+    desk.now += POLICY.lease_ms
+    assert desk.take_id(me, queue) == "t"
 
 
 def test_a_rollback_loses_nothing(desk: Desk) -> None:
