@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from tests.cli.program import Program, operation_lines
+from ledger.acceptance import Linked, linked_genesis
+from ledger.car import write_car
+from ledger.cid import Cid
+from ledger.events import Genesis
+from ledger.keys import SigningKey
+from ledger.operations import Leave
+from ledger.signing import draft_event
+from tests.cli.program import DEADLINE_S, Program, operation_lines
+
+T0: Final = 1_700_000_000_000
 
 
 def meet(tmp_path: Path) -> list[Program]:
@@ -176,3 +187,58 @@ def test_ctrl_c_while_appending_leaves_whole_batches(program: Program) -> None:
     assert program.json("verify")["verified"]
     running.stdout.close()
     running.stderr.close()
+
+
+def write_long_car(file: Path, length: int) -> None:
+    """Write a CAR of a ledger with a chain of `length` events of its owner."""
+    key = SigningKey.generate()
+    genesis = Genesis("long", T0, b"n" * 16, (key.actor,))
+    ledger = Cid.of(genesis.encode())
+    linked = {ledger: linked_genesis(genesis)}
+    blocks = {ledger: genesis.encode()}
+    for _ in range(length):
+        block = draft_event(
+            key, ledger=ledger, grant=ledger, parents=[next(reversed(blocks))], operations=[Leave()], find=linked.get,
+            now_ms=T0,
+        )  # fmt: skip
+        cid = Cid.of(block)
+        blocks[cid] = block
+        linked[cid] = Linked(len(blocks) - 1, T0)
+    with file.open("wb") as stream:
+        write_car(stream, [next(reversed(blocks))], blocks.items())
+
+
+def count_events(home: Path) -> int:
+    """Return how many events of a home are durable, without its help; 0 where there is no store yet."""
+    try:
+        database = sqlite3.connect(f"file:{home / 'ledger.sqlite3'}?mode=ro", uri=True, timeout=DEADLINE_S)
+    except sqlite3.OperationalError:
+        return 0
+    try:
+        found: int = database.execute("SELECT count(*) FROM blocks").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        database.close()
+    return found
+
+
+def test_ctrl_c_while_importing_leaves_whole_batches(program: Program, tmp_path: Path) -> None:
+    """SIGINT ends an import with 130; what came is whole, and importing again brings the rest."""
+    car = tmp_path / "long.car"
+    write_long_car(car, 5_000)
+    running = program.start("init", "--from", str(car))
+    deadline = time.monotonic() + DEADLINE_S
+    while not count_events(program.home):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=DEADLINE_S)
+    assert (running.returncode, out) == (130, "")
+    assert err.endswith("Interrupted: what was acknowledged is kept, nothing is half done.\n")
+    assert "go on with `sync`" in err
+    kept = count_events(program.home)
+    assert 0 < kept < 5_000
+    assert program.json("status")["events"] == kept
+    assert program.json("import", str(car))["accepted"] == 5_000 - kept
+    assert program.json("verify")["verified"]

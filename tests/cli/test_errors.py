@@ -1,0 +1,133 @@
+"""One table of exit codes, over every error there is; and what an error says."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import crdt
+import ledger
+import scheduler
+from cli.errors import ADVICE, CODES, MEANINGS, ExitCode, tell
+from tests.cli.program import Program
+
+# Never shown by a command: verdicts and errors that are answered where they are raised, and defects of the program.
+INTERNAL = {
+    "ledger.multibase.MultibaseError",
+    "crdt.clock.ClockError",
+    "scheduler.action_errors.WithoutEffectError",
+    "scheduler.fibonacci_check.HeapInvariantError",
+    "scheduler.fibonacci_heap.NodeNotInHeapError",
+}
+
+
+def errors() -> Iterator[type[Exception]]:
+    """Yield every exception class that the layers below define."""
+    for package in (ledger, crdt, scheduler):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            for _, found in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+                if issubclass(found, Exception) and found.__module__ == module.name:
+                    yield found
+
+
+def qualified(cls: type) -> str:
+    """Return the name under which the table has a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def test_every_error_has_an_exit_code() -> None:
+    """Each class of the layers below, or one it is derived from, stands in the table; the rest are internal."""
+    without = {qualified(error) for error in errors() if not any(qualified(base) in CODES for base in error.__mro__)}
+    assert without == INTERNAL
+
+
+def test_the_table_names_no_error_that_is_not_there() -> None:
+    """A class that was renamed or removed leaves no entry behind."""
+    known = {qualified(error) for error in errors()}
+    named = {name for name in (*CODES, *ADVICE) if not name.startswith("cli.")}
+    assert named <= known
+    assert set(MEANINGS) == set(ExitCode)
+
+
+def test_what_nobody_foresaw_is_a_defect() -> None:
+    """An error that is in no table is not dressed up as one of the user's."""
+    assert tell(RuntimeError("unforeseen")) is None
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "kind", "words"),
+    [
+        (("launch",), 2, "usage", "No such command 'launch'"),
+        (("stauts",), 2, "usage", "Did you mean 'status'?"),
+        (("tasks", "--colour"), 2, "usage", "No such option: --colour"),
+        (("check-tags",), 2, "usage", "Missing option '--tags'"),
+        (("check-tags", "--tags", "unit-tests"), 2, "unknown_tag", "nearest known tag is 'unit-test'"),
+        (("next", "--lease", "soon"), 2, "time_text", "no duration"),
+        (("log",), 3, "home_not_found", "no ledger in"),
+        (("keys", "show", "me"), 3, "key_not_found", "no key 'me'"),
+        (("keys", "generate", "\t"), 2, "key_name", "printable"),
+        (("verify", "none.car"), 3, "file_not_found", "none.car"),
+        (("init", "--from", "none.car"), 3, "file_not_found", "none.car"),
+    ],
+)
+def test_an_error_says_what_in_words_and_in_json(
+    program: Program, args: tuple[str, ...], code: int, kind: str, words: str
+) -> None:
+    """The exit code is that of the table; the JSON is on stdout, the words on stderr, wherever `--json` stands."""
+    for line in ((*args, "--json"), ("--json", *args)):
+        ran = program.run(*line, cwd=program.home.parent)
+        assert ran.code == code
+        assert (ran.json["error"]["kind"], ran.json["error"]["exit_code"]) == (kind, code)
+        assert words in ran.json["error"]["message"]
+        assert words in ran.err
+        assert ran.err.startswith("✗ ")
+
+
+def test_common_options_stand_before_or_after_the_command(program: Program, tmp_path: Path) -> None:
+    """Home and peer are those said last on the line, else those of the environment."""
+    there = str(tmp_path / "there")
+    for line in (
+        ("--home", there, "--peer", "p", "status", "--json"),
+        ("status", "--home", there, "--json", "--peer", "p"),
+    ):
+        document = program.ok(*line).json
+        assert (document["folder"], document["peer_id"]) == (there, "p")
+    outer = Program(tmp_path / "home", "w", ("ipfs-accelerate",))
+    assert outer.ok("--home", there, "p2p-workflow", "--peer", "q", "status", "--json").json["peer_id"] == "q"
+    assert outer.ok("--home", "x", "p2p-workflow", "status", "--home", there, "--json").json["folder"] == there
+    assert not program.home.exists()
+
+
+def test_no_words_at_all_ask_for_help(program: Program) -> None:
+    """The program by itself, and a group, print their help and succeed."""
+    assert "Commands:" in program.ok().out
+    assert "admit" in program.ok("members").out
+    assert "p2p-workflow" in Program(program.home, prefix=("ipfs-accelerate",)).ok().out
+
+
+def test_names_of_others_do_not_move_the_cursor(program: Program) -> None:
+    """Control characters in what a peer wrote are shown as escapes, and as JSON they are what they are."""
+    name = "red\x1b[31m\nalert"
+    program.ok("submit", "--task-id", "a", "--workflow-id", "w", "--name", name)
+    assert "red\\x1b[31m\\nalert" in program.ok("tasks").out
+    assert program.json("tasks")["tasks"][0]["name"] == name
+
+
+def test_a_reader_that_stops_reading_ends_the_program(program: Program) -> None:
+    """A closed pipe is no error to tell: the program ends as others do."""
+    program.ok("init")
+    running = subprocess.Popen(program.command("status"), env=program.environment(), stdout=subprocess.PIPE, stderr=-1)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    err = running.stderr.read()
+    assert running.wait(60) == -signal.SIGPIPE
+    assert err == b""
+    running.stderr.close()
