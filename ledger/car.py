@@ -175,8 +175,8 @@ def _varint(value: int) -> bytes:
 
 
 def _encode_header(roots: Sequence[Cid]) -> bytes:
-    import dag_cbor  # noqa: PLC0415 - see the module's docstring
-    from multiformats import CID  # noqa: PLC0415
+    import dag_cbor  # noqa: PLC0415  # see the module's docstring
+    from multiformats import CID  # noqa: PLC0415  # as above
 
     header = dag_cbor.encode({"roots": [CID.decode(bytes(root)) for root in roots], "version": 1})
     if len(header) > HEADER_BYTES_MAX:
@@ -186,8 +186,8 @@ def _encode_header(roots: Sequence[Cid]) -> bytes:
 
 def _decode_header(data: bytes) -> tuple[Cid, ...]:
     """Return the roots; those whose CID is none of ours are left out, as their blocks are."""
-    import dag_cbor  # noqa: PLC0415 - see the module's docstring
-    from multiformats import CID  # noqa: PLC0415
+    import dag_cbor  # noqa: PLC0415  # see the module's docstring
+    from multiformats import CID  # noqa: PLC0415  # as above
 
     try:
         header = dag_cbor.decode(data)

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from ledger.keys import ActorKey, KeyFormatError, SigningKey
 
@@ -58,7 +58,7 @@ def key_file_name(name: str) -> str:
     """
     if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
         raise KeyNameError(f"the name of a key has 1 to {NAME_CHARS_MAX} printable characters")
-    first = f"%{ord(name[0]):02X}" if name[0] in ".-" else _quote(name[0])
+    first = _percent(name[0]) if name[0] in ".-" else _quote(name[0])
     file_name = first + "".join(map(_quote, name[1:])) + _SUFFIX
     if len(file_name) > FILE_NAME_BYTES_MAX:
         raise KeyNameError(f"the name {name!r} is too long for a file once its special characters are encoded")
@@ -154,7 +154,11 @@ class KeyRing:
 
 
 def _quote(char: str) -> str:
-    return char if char in _SAFE else quote(char, safe="")
+    return char if char in _SAFE else _percent(char)
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode())
 
 
 def _read_private(path: Path) -> str:
@@ -167,7 +171,7 @@ def _read_private(path: Path) -> str:
         if isinstance(error, PermissionError):
             raise KeyPermissionError(f"{path} cannot be read; as its owner: chmod 600 '{path}'") from None
         raise
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeyFileError(f"{path} is no regular file")
@@ -175,7 +179,9 @@ def _read_private(path: Path) -> str:
             raise KeyPermissionError(f"{path} belongs to another user; chown it, or make a key of your own")
         if status.st_mode & 0o077:
             raise KeyPermissionError(f"others may read {path} (mode {status.st_mode & 0o777:o}): chmod 600 '{path}'")
-        data = file.read(_FILE_BYTES_MAX)
+        data = os.read(descriptor, _FILE_BYTES_MAX)
+    finally:
+        os.close(descriptor)
     return data.decode("ascii", errors="replace")
 
 

@@ -85,7 +85,7 @@ def test_codec_says_whether_it_can_be_an_event() -> None:
 
 def test_a_cid_survives_pickle_and_copy_as_a_cid() -> None:
     """Sending a Cid to another process keeps its type."""
-    for again in (pickle.loads(pickle.dumps(EVENT_CID)), copy.deepcopy(EVENT_CID)):  # noqa: S301 - our own bytes
+    for again in (pickle.loads(pickle.dumps(EVENT_CID)), copy.deepcopy(EVENT_CID)):  # noqa: S301  # our own bytes
         assert again == EVENT_CID
         assert type(again) is Cid
 
