@@ -1,0 +1,194 @@
+"""Mutations of the ledger: form (E), acceptance (A), reading operations (M), files and exchange (X)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutation.mutation import Mutation, in_file
+
+_ACCEPTANCE: Final = "tests/ledger/test_acceptance.py"
+_CAR: Final = "tests/ledger/test_car.py"
+_CAR_IO: Final = "tests/ledger/test_car_io.py"
+_EXCHANGE: Final = "tests/ledger/test_exchange.py"
+
+IN_LEDGER: Final[tuple[Mutation, ...]] = (
+    *in_file(
+        "ledger/cid.py",
+        ("E1", " or data[2:4] != _SHA2_256", ""),
+        ("E1", "return cls(data)\n\n    def __str__", "return _new(cls, data)\n\n    def __str__"),
+    ),
+    *in_file(
+        "ledger/codec.py",
+        ("E2", "if end != len(data):", "if False:"),
+        ("E2", "if encoded <= last:", "if False:"),
+        ("E2", "if argument < 24 or (width > 1 and argument >> (4 * width) == 0):", "if False:"),
+        ("A1", "if len(data) > limits.block_bytes_max:", "if False:", f"{_ACCEPTANCE}::test_a1_size"),
+        ("A1", "if depth > self.limits.nesting_max:", "if False:", f"{_ACCEPTANCE}::test_a1_nesting"),
+        ("A1", "if self.items_left < 0:", "if False:", f"{_ACCEPTANCE}::test_a1_items"),
+        ("A2", "if end != len(data):", "if False:", f"{_ACCEPTANCE}::test_a2_canonical"),
+        ("A2", "if encoded <= last:", "if False:", f"{_ACCEPTANCE}::test_a2_canonical"),
+    ),
+    *in_file(
+        "ledger/curve.py",
+        ("A5", " and _y(encoding) < _P", "", f"{_ACCEPTANCE}::test_a5_actor_and_r"),
+        ("A5", "return _y(encoding) % _P in _SMALL_ORDER_Y", "return False"),
+    ),
+    *in_file(
+        "ledger/schema.py",
+        ("A3", "    if extra:", "    if False:", f"{_ACCEPTANCE}::test_a3_schema"),
+        ("A3", "    if not least <= value <= most:", "    if False:", f"{_ACCEPTANCE}::test_a3_schema"),
+        ("M2", "    if not least <= value <= most:", "    if False:"),
+    ),
+    *in_file(
+        "ledger/events.py",
+        ("E3", "EVENT_PREFIX + encode(self._unsigned())", "encode(self._unsigned())"),
+        ("E4", "TASK_PREFIX + ledger + submitter +", "TASK_PREFIX + ledger +"),
+        ("E4", "TASK_PREFIX + ledger + submitter +", "TASK_PREFIX + submitter +"),
+        ("A3", "if policy.lease_ms < 4 * policy.skew_ms:", "if False:"),
+    ),
+    *in_file(
+        "ledger/keys.py",
+        ("E6", r'_PUBLIC_MULTICODEC: Final = b"\xed\x01"', '_PUBLIC_MULTICODEC: Final = b""'),
+        ("E6", r'_SECRET_MULTICODEC: Final = b"\x80\x26"', '_SECRET_MULTICODEC: Final = b""'),
+    ),
+    *in_file(
+        "ledger/acceptance.py",
+        ("A4", "if event.ledger != ledger:", "if False:", f"{_ACCEPTANCE}::test_a4_ledger"),
+        ("A4", 'raise Refusal("A4", "the genesis', 'Refusal("A4", "the genesis'),
+        ("A5", '_check_key(event.actor, "actor")', "pass"),
+        ("A5", "_check_r(event.sig)  # A5", "pass", f"{_ACCEPTANCE}::test_a5_actor_and_r"),
+        ("A5", '_check_key(owner, "owner")', "pass"),
+        ("A6", "if not verify_signature(", "if False and verify_signature(", f"{_ACCEPTANCE}::test_a6_signature"),
+        ("A7", "missing.append(cid)", "pass", f"{_ACCEPTANCE}::test_a7_missing_links"),
+        ("A7", "elif linked.refused:", "elif False:", f"{_ACCEPTANCE}::test_a7_refused_link"),
+        ("A8a", "if event.grant != ledger:", "if False:", f"{_ACCEPTANCE}::test_a8_owner_under_genesis_only"),
+        (
+            "A8b",
+            "if genesis.policy.admission is not Admission.OPEN:",
+            "if False:",
+            f"{_ACCEPTANCE}::test_a8_members_only",
+        ),
+        (
+            "A8c",
+            "if event.actor not in genesis.owners:",
+            "if False:",
+            f"{_ACCEPTANCE}::test_a8_grant_of_a_non_owner_or_of_another",
+        ),
+        (
+            "A8c",
+            "    if grant is None:",
+            "    if False:",
+            f"{_ACCEPTANCE}::test_a8_grant_of_a_non_owner_or_of_another",
+        ),
+        (
+            "A8c",
+            "found.setdefault(op.actor, Grant(frozenset(op.roles), labels=op.labels, name=op.name))",
+            "found[op.actor] = Grant(frozenset(op.roles), labels=op.labels, name=op.name)",
+            f"{_ACCEPTANCE}::test_a8_the_first_admit_of_an_actor_decides",
+        ),
+        ("A8c", "spoiled.add(op.admits)", "pass", f"{_ACCEPTANCE}::test_a8_the_first_admit_of_an_actor_decides"),
+        ("A9", "if event.height != height:", "if False:", f"{_ACCEPTANCE}::test_a9_height"),
+        (
+            "A9",
+            "max(block.height for block in linked)",
+            "max(block.height for block in linked[1:])",
+            f"{_ACCEPTANCE}::test_a9_counts_the_grant",
+        ),
+        ("A10", "if event.time < latest:", "if False:", f"{_ACCEPTANCE}::test_a10_time"),
+        ("A11", "if not 1 <= len(event.parents)", "if not 0 <= len(event.parents)"),
+        ("A11", "<= PARENTS_MAX:", "<= 1_024:", f"{_ACCEPTANCE}::test_a11_order_of_parents"),
+        ("A11", "if any(a >= b for", "if any(a > b for", f"{_ACCEPTANCE}::test_a11_order_of_parents"),
+        ("A11", "if any(a >= b for", "if any(a == b for", f"{_ACCEPTANCE}::test_a11_order_of_parents"),
+        ("A11", "if len(set(links)) != len(links):", "if False:", f"{_ACCEPTANCE}::test_a11_unique_cites_and_blobs"),
+    ),
+    *in_file(
+        "ledger/operation_codec.py",
+        ("E5", "0, len(linked) - 1)]", "0, len(linked)) - 1]"),
+        ("M1", "reader = _READERS.get(name)", 'reader = _READERS.get(name, _READERS["leave"])'),
+        ("M2", 'raise SchemaError("spec: the payload', 'SchemaError("spec: the payload'),
+    ),
+    *in_file(
+        "ledger/car.py",
+        ("X4", "if cid.names(block):", "if True:"),
+        ("X4", "if byte[0] == 0 and index:", "if False:"),
+        ("X4", " or version != 1:", ":", f"{_CAR}::test_other_headers_are_refused"),
+        ("X4", "if not 0 < length <= _SECTION_BYTES_MAX:", "if False:", f"{_CAR}::test_other_lengths_end_the_reading"),
+        (
+            "X4",
+            "                continue\n",
+            "                return\n",
+            f"{_CAR}::test_foreign_blocks_are_skipped_and_counted",
+        ),
+    ),
+    *in_file(
+        "ledger/car_io.py",
+        ("X1", "    if genesis:\n", "    if False:\n", f"{_CAR_IO}::test_an_export_streams_through"),
+        (
+            "X2",
+            "past_without(replica, roots, known)",
+            "past_without(replica, roots, ())",
+            f"{_CAR_IO}::test_a_part_since_heads",
+        ),
+        ("X2", "genesis=not known", "genesis=True", f"{_CAR_IO}::test_a_part_since_heads"),
+        (
+            "X2",
+            "replica.heads() if heads is None else tuple(heads)",
+            "replica.heads()",
+            f"{_CAR_IO}::test_a_part_with_the_past_of_some_events",
+        ),
+        ("X3", "in batches(sorted(blobs), BLOB_BATCH)", "in ()", f"{_CAR_IO}::test_an_export_streams_through"),
+        (
+            "X3",
+            "sorted(replica.intake.blobs.get_many(some).items())",
+            "sorted(replica.intake.blobs.get_many(some).items(), reverse=True)",
+            f"{_CAR_IO}::test_an_export_streams_through",
+        ),
+        (
+            "X4",
+            "while (report.taken.evicted or report.unlinked)",
+            "while False",
+            f"{_CAR_IO}::test_import_backwards_with_a_small_waiting_room",
+        ),
+    ),
+    *in_file(
+        "ledger/exchange.py",
+        ("X1", "for _, cid in sorted(found)]", "for _, cid in found]", f"{_CAR_IO}::test_an_export_streams_through"),
+        (
+            "X5",
+            "self.held += len(report.held)",
+            "pass",
+            f"{_CAR_IO}::test_an_import_says_what_became_of_each",
+        ),
+        (
+            "X5",
+            "self.reasons += report.refused[",
+            "report.refused[",
+            f"{_CAR_IO}::test_an_import_says_what_became_of_each",
+        ),
+        ("X6", "samples += replica.intake", "replica.intake", f"{_EXCHANGE}::test_listing_where_both_have_gone_on"),
+        (
+            "X7",
+            "exact = all(_is_here(replica, cid) for cid in frontier.heads)",
+            "exact = True",
+            f"{_EXCHANGE}::test_listing_where_both_have_gone_on",
+        ),
+        (
+            "X7",
+            "if frontier.ledger != replica.intake.ledger:",
+            "if False:",
+            f"{_EXCHANGE}::test_two_ledgers_and_one_store",
+        ),
+        (
+            "X7",
+            "replica.heads(), known)",
+            "replica.heads(), ())",
+            f"{_EXCHANGE}::test_what_is_missing_is_found_without_walking_the_log",
+        ),
+        (
+            "X8",
+            "replica.heads(), known)",
+            "[cid for _, cid in replica.intake.events.in_linear_order()], known)",
+            f"{_EXCHANGE}::test_only_the_log_is_sent",
+        ),
+    ),
+)

@@ -1,0 +1,84 @@
+"""Mutations of the scheduler: the policy S1 to S7, and the names of members (R5d)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutation.mutation import Mutation, in_file
+
+_QUEUE: Final = "tests/scheduler/test_queue.py"
+_ASSIGNMENT: Final = "tests/scheduler/test_assignment.py"
+_RULES: Final = "tests/scheduler/test_rules.py"
+
+IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
+    *in_file(
+        "scheduler/assignment.py",
+        ("S1", "ready_at + (PRIORITY_MAX - priority) * policy.aging_ms", "ready_at"),
+        ("S1", "ready_at + (PRIORITY_MAX - priority) * policy.aging_ms", "10 - priority"),
+        ("S2", "max(view.ready_at, first_seen_ms)", "view.ready_at"),
+        ("S3", "if worker.is_live and wanted <= worker.labels]", "if worker.is_live]"),
+        ("S3", "if worker.is_live and wanted <= worker.labels]", "if wanted <= worker.labels]"),
+        ("S3", "presence.actor == me or heard", "heard"),
+        (
+            "S3",
+            "(worker.actor) ^ anchor).bit_count(), worker.actor) for worker in",
+            "(worker.actor) ^ 0).bit_count(), worker.actor) for worker in",
+        ),
+        (
+            "S3",
+            "            if presence.actor in active\n",
+            "",
+            f"{_ASSIGNMENT}::test_who_is_no_active_worker_has_no_rank",
+        ),
+        ("S4", "ready_at + rank * policy.grace_ms", "ready_at"),
+        (
+            "S6",
+            "if all(worker.actor != actor for worker in eligible):",
+            "if False:",
+        ),
+    ),
+    *in_file(
+        "scheduler/queue.py",
+        ("S5", "if now < turn:", "if False:", f"{_QUEUE}::test_a_farther_peer_waits_a_grace"),
+        (
+            "S5",
+            "due_at(ready_at, record.priority, policy))",
+            "ready_at)",
+            f"{_QUEUE}::test_ready_tasks_come_by_due_then_key",
+        ),
+        (
+            "S5",
+            "source.decrease_key(node, (standing.at, key))",
+            "pass",
+            f"{_QUEUE}::test_a_raised_priority_comes_first",
+        ),
+        ("S6", "if rank is None or ready_at is None:", "if ready_at is None:", f"{_QUEUE}::test_labels_keep_out"),
+    ),
+    *in_file(
+        "scheduler/acting.py",
+        (
+            "S7",
+            "return record.heads\n",
+            "return record.heads[:1]\n",
+            f"{_RULES}::test_s7_an_operation_follows_all_heads",
+        ),
+        (
+            "S7",
+            "if len(record.heads) <= FOLLOWS_MAX:",
+            "if True:",
+            f"{_RULES}::test_s7_of_very_many_heads_what_is_needed",
+        ),
+        (
+            "S7",
+            " if claim is None else (record.submits[0], claim)",
+            "",
+            f"{_RULES}::test_s7_of_very_many_heads_what_is_needed",
+        ),
+    ),
+    *in_file(
+        "scheduler/membership.py",
+        ("R5d", "if m.name and not m.revoked_by]", "if m.name]", f"{_RULES}::test_r5d_the_name_shown"),
+        ("R5d", "members.sort(key=", "sorted(members, key=", f"{_RULES}::test_r5d_the_name_shown"),
+        ("R5d", ".count(name) > 1", ".count(name) > 2", f"{_RULES}::test_r5d_the_name_shown"),
+    ),
+)

@@ -1,0 +1,12 @@
+"""All mutations, in the order of the layers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutation.in_crdt import IN_CRDT
+from tests.mutation.in_ledger import IN_LEDGER
+from tests.mutation.in_scheduler import IN_SCHEDULER
+from tests.mutation.mutation import Mutation
+
+MUTATIONS: Final[tuple[Mutation, ...]] = (*IN_LEDGER, *IN_CRDT, *IN_SCHEDULER)
