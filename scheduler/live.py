@@ -25,9 +25,9 @@ _logger = logging.getLogger(__name__)
 _KNOWN_TAGS: Final = frozenset(tag.value for tag in WorkflowTag)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LiveTasks(Mapping[str, P2PTask]):
-    """A mapping from task ids to tasks, read from the board at each access.
+    """A mapping from task ids to tasks, read from the board at each access; equal to a dict of the same tasks.
 
     Where several of its tasks have one id, it shows one of them; by their task keys all are found.
 
@@ -55,6 +55,9 @@ class LiveTasks(Mapping[str, P2PTask]):
 
     def __len__(self) -> int:
         return len(self._ids())
+
+    def __repr__(self) -> str:
+        return f"LiveTasks({dict(self)!r})"
 
     def _ids(self) -> dict[str, None]:
         with self.using() as home, home.reading():

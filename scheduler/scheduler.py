@@ -55,9 +55,10 @@ class P2PWorkflowScheduler:
         weakref.finalize(self, session.close)
         me = session.key.actor
         self.peer_id = peer_id
-        self.pending_tasks = LiveTasks(session.looking, "open", lambda holder: holder != me, session.shown)
-        self.assigned_tasks = LiveTasks(session.looking, "open", lambda holder: holder == me, session.shown)
-        self.completed_tasks = LiveTasks(session.looking, "done", lambda _: True, session.shown)
+        looking, shown = session.looking, session.shown
+        self.pending_tasks: Mapping[str, P2PTask] = LiveTasks(looking, "open", lambda holder: holder != me, shown)
+        self.assigned_tasks: Mapping[str, P2PTask] = LiveTasks(looking, "open", lambda holder: holder == me, shown)
+        self.completed_tasks: Mapping[str, P2PTask] = LiveTasks(looking, "done", lambda _: True, shown)
 
     # ---- tasks
 

@@ -68,7 +68,9 @@ class Session:
                 writing.append(self.key, (Join(labels),), Role.WORKER)
 
     def close(self) -> None:
-        """Stop renewing and close the home."""
+        """Stop renewing and close the home; in a process that was forked since, leave both to the parent."""
+        if os.getpid() != self._process:
+            return
         with self._turn:
             self.renewer.close()
             self.home.close()

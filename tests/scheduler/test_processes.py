@@ -54,6 +54,24 @@ with P2PWorkflowScheduler(peer_id=name) as scheduler:
 """
 
 
+FORKER = """
+import os, sys
+from ipfs_accelerate_py import P2PTask, P2PWorkflowScheduler, WorkflowTag
+
+scheduler = P2PWorkflowScheduler("a")
+scheduler.submit_task(P2PTask("t1", "w", "n", [WorkflowTag.P2P_ONLY]))
+child = os.fork()
+if child == 0:
+    try:
+        scheduler.get_next_task()
+    except RuntimeError as error:
+        print(error, flush=True)
+    sys.exit(0)
+os.waitpid(child, 0)
+print(scheduler.get_next_task().task_id)
+"""
+
+
 def start(program: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a Python program in a process of its own, with this test's home."""
     return subprocess.Popen(
@@ -105,6 +123,14 @@ def test_two_processes_under_one_name_get_each_task_once(home_folder: Path) -> N
         line.split() for racer in [start(RACER, "a", "20") for _ in range(2)] for line in finish(racer).splitlines()
     ]
     assert Counter(task_id for task_id, _ in lines) == Counter(f"s-{i}" for i in range(20))
+
+
+def test_a_fork_leaves_the_parent_whole() -> None:
+    """A child that was forked cannot use the scheduler, ends well, and its parent goes on."""
+    assert finish(start(FORKER)).splitlines() == [
+        "this scheduler was made before a fork: make a new one in the child process",
+        "t1",
+    ]
 
 
 def test_first_use_by_many_at_once(home_folder: Path) -> None:

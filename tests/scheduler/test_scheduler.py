@@ -219,6 +219,8 @@ def test_mappings_are_live(pair: tuple[P2PWorkflowScheduler, P2PWorkflowSchedule
     pending, assigned, completed = a.pending_tasks, a.assigned_tasks, a.completed_tasks
     b.submit_task(task())
     assert (list(pending), list(assigned), list(completed)) == (["task1"], [], [])
+    assert pending == {"task1": task(created_at=pending["task1"].created_at)}
+    assert (assigned, repr(completed)) == ({}, "LiveTasks({})")
     assert pending["task1"].name == "Code Generation"
     taken = until_there(a.get_next_task)
     assert (list(pending), list(assigned)) == ([], ["task1"])

@@ -17,7 +17,7 @@ from ipfs_accelerate_py import (
 )
 from scheduler.home import Home
 from scheduler.membership import NotAMemberError
-from tests.scheduler.guide import task
+from tests.scheduler.guide import task, until_there
 
 # ---- peers
 
@@ -124,6 +124,14 @@ def test_the_home_can_be_named(tmp_path: Path) -> None:
     with P2PWorkflowScheduler("a", home=tmp_path / "one") as one, P2PWorkflowScheduler("a") as other:
         one.submit_task(task())
         assert (len(one.pending_tasks), len(other.pending_tasks)) == (1, 0)
+
+
+def test_the_owner_may_work() -> None:
+    """The owner's key is a peer like another, if one so wishes."""
+    with P2PWorkflowScheduler("owner") as owner:
+        owner.submit_task(task())
+        assert until_there(owner.get_next_task).assigned_peer == "owner"
+        assert owner.mark_task_complete("task1")
 
 
 def test_without_the_owners_key_a_new_peer_must_be_admitted(home_folder: Path) -> None:
