@@ -148,8 +148,9 @@ class MemoryBoardStore:
     _tasks: dict[TaskKey, TaskState] = field(default_factory=dict)
     _verdicts: dict[TaskKey, dict[Cid, Verdict]] = field(default_factory=dict)
     _ignored: list[Ignored] = field(default_factory=list)
-    _leaves: dict[TaskKey, bytes] = field(default_factory=dict)
-    _branches: dict[bytes, bytes] = field(default_factory=dict)
+    _leaves: dict[bytes, dict[TaskKey, bytes]] = field(default_factory=dict)
+    _branches: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
+    _by_actor: dict[ActorKey, list[Node]] = field(default_factory=dict)
     _stale: set[TaskKey] = field(default_factory=set)
 
     def add_event(self, event: VerifiedEvent) -> None:
@@ -163,10 +164,12 @@ class MemoryBoardStore:
         return self._nodes.get(cid)
 
     def put_node(self, node: Node) -> None:
+        if node.cid not in self._nodes:
+            self._by_actor.setdefault(node.actor, []).append(node)
         self._nodes[node.cid] = node
 
     def nodes_of(self, actor: ActorKey, grant: Cid | None = None) -> list[Node]:
-        return [node for node in self._nodes.values() if node.actor == actor and grant in (None, node.grant)]
+        return [node for node in self._by_actor.get(actor, ()) if grant in (None, node.grant)]
 
     def nodes_downwards(self) -> Iterable[Node]:
         return sorted(self._nodes.values(), key=lambda node: -node.height)
@@ -207,24 +210,21 @@ class MemoryBoardStore:
         pass  # changed in place, and memory is all there is
 
     def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None:
+        leaves = self._leaves.setdefault(key[:2], {})
         if leaf is None:
-            self._leaves.pop(key, None)
+            leaves.pop(key, None)
         else:
-            self._leaves[key] = leaf
+            leaves[key] = leaf
 
     def leaves(self, bucket: bytes) -> list[tuple[TaskKey, bytes]]:
-        return sorted((key, leaf) for key, leaf in self._leaves.items() if key.startswith(bucket))
+        return sorted(self._leaves.get(bucket, {}).items())
 
     def put_branch(self, prefix: bytes, digest: bytes | None) -> None:
+        branches = self._branches.setdefault(prefix[:-1], {})
         if digest is None:
-            self._branches.pop(prefix, None)
+            branches.pop(prefix[-1], None)
         else:
-            self._branches[prefix] = digest
+            branches[prefix[-1]] = digest
 
     def branches(self, prefix: bytes) -> list[tuple[int, bytes]]:
-        below = len(prefix) + 1
-        return sorted(
-            (path[-1], digest)
-            for path, digest in self._branches.items()
-            if len(path) == below and path.startswith(prefix)
-        )
+        return sorted(self._branches.get(prefix, {}).items())

@@ -15,12 +15,11 @@ from ledger.keys import ActorKey
 from scheduler.board_codec import join_cids, pack_bits, split_cids, unpack_bits
 
 DDL: Final = (
-    """CREATE TABLE nodes (id INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, height INTEGER NOT NULL,
+    """CREATE TABLE nodes (cid BLOB PRIMARY KEY, height INTEGER NOT NULL,
        actor BLOB NOT NULL, grant_cid BLOB NOT NULL, links BLOB NOT NULL, revocations NOT NULL,
        own_revocations NOT NULL, fenced_by NOT NULL,
-       in_log INTEGER NOT NULL, seen NOT NULL)""",
+       in_log INTEGER NOT NULL, seen NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX nodes_by_actor ON nodes (actor, grant_cid)",
-    "CREATE INDEX nodes_by_height ON nodes (height, cid)",
     """CREATE TABLE verdicts (task BLOB NOT NULL, cid BLOB NOT NULL, rule TEXT, words TEXT NOT NULL,
        attempt INTEGER NOT NULL, distance INTEGER NOT NULL, base INTEGER NOT NULL,
        inputs BLOB NOT NULL, through INTEGER NOT NULL,

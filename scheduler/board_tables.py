@@ -26,6 +26,12 @@ _CACHED_MAX: Final = 50_000
 """Nodes and tasks kept in memory between transactions."""
 
 
+_PUT_TASK: Final = """INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+    state = excluded.state, standing = excluded.standing, task_id = excluded.task_id,
+    workflow_id = excluded.workflow_id, submitter = excluded.submitter, height = excluded.height,
+    changed = excluded.changed, instant = excluded.instant, first_seen = excluded.first_seen, leaf = excluded.leaf"""
+"""Not INSERT OR REPLACE, which writes every index of a task again whatever has changed."""
+
 ReadEvent = Callable[[Cid], Event]
 Row = TypeVar("Row")
 Kept = TypeVar("Kept")
@@ -57,7 +63,8 @@ class SqliteBoardStore:
         self._new_verdicts: dict[TaskKey, dict[Cid, Verdict]] = {}
         self._new_ignored: list[tuple[Ignored, ActorKey, TaskKey | None]] = []
         self._leaves: dict[TaskKey, bytes | None] = {}
-        self._branches: dict[bytes, bytes | None] = {}
+        self._bucket_leaves: dict[bytes, dict[TaskKey, bytes | None]] = {}  # the same, by their first two bytes
+        self._branches: dict[bytes, dict[int, bytes | None]] = {}
         self._stale: set[TaskKey] = set()
         self._state_changed = False
 
@@ -116,7 +123,7 @@ class SqliteBoardStore:
         if self._dirty_tasks or self._new_nodes:
             self.changes += 1
         execute(
-            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _PUT_TASK,
             [self._task_row(task, now_ms) for task in self._dirty_tasks.values()],
         )
         self._flush_ignored()
@@ -143,12 +150,14 @@ class SqliteBoardStore:
             "UPDATE tasks SET leaf = ? WHERE key = ?",
             ((leaf or b"", key) for key, leaf in self._leaves.items() if key not in self._stale),
         )
-        for prefix, digest in self._branches.items():
-            place = (prefix[:-1], prefix[-1])
-            if digest is None:
-                self._database.connection.execute("DELETE FROM branches WHERE above = ? AND byte = ?", place)
-            else:
-                self._database.connection.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?)", (*place, digest))
+        for above, below in self._branches.items():
+            for byte, digest in below.items():
+                place = (above, byte)
+                if digest is None:
+                    self._database.connection.execute("DELETE FROM branches WHERE above = ? AND byte = ?", place)
+                else:
+                    row = (*place, digest)
+                    self._database.connection.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?)", row)
 
     def _task_row(self, task: TaskState, now_ms: int) -> tuple[object, ...]:
         fold = task.fold
@@ -200,7 +209,7 @@ class SqliteBoardStore:
         return list(known.values())
 
     def nodes_downwards(self) -> Iterator[Node]:
-        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes ORDER BY height DESC").fetchall()  # noqa: S608  # only constants
+        rows = self._database.connection.execute(f"SELECT {NODE_COLUMNS} FROM nodes").fetchall()  # noqa: S608  # only constants
         nodes = [*self._new_nodes.values(), *map(self._known_node, rows)]
         return iter(sorted(nodes, key=lambda node: -node.height))
 
@@ -270,6 +279,7 @@ class SqliteBoardStore:
 
     def put_leaf(self, key: TaskKey, leaf: bytes | None) -> None:
         self._leaves[key] = leaf
+        self._bucket_leaves.setdefault(key[:2], {})[key] = leaf
 
     def leaves(self, bucket: bytes) -> list[tuple[TaskKey, bytes]]:
         rows = self._database.connection.execute(
@@ -277,17 +287,16 @@ class SqliteBoardStore:
             (bucket, bucket + b"\xff" * (KEY_BYTES - len(bucket))),
         )
         found: dict[TaskKey, bytes | None] = {TaskKey(key): leaf or None for key, leaf in rows}
-        found |= {key: leaf for key, leaf in self._leaves.items() if key.startswith(bucket)}
+        found |= self._bucket_leaves.get(bucket, {})
         return sorted((key, leaf) for key, leaf in found.items() if leaf is not None)
 
     def put_branch(self, prefix: bytes, digest: bytes | None) -> None:
-        self._branches[prefix] = digest
+        self._branches.setdefault(prefix[:-1], {})[prefix[-1]] = digest
 
     def branches(self, prefix: bytes) -> list[tuple[int, bytes]]:
         rows = self._database.connection.execute("SELECT byte, digest FROM branches WHERE above = ?", (prefix,))
         found: dict[int, bytes | None] = dict(rows.fetchall())
-        below = len(prefix) + 1
-        found |= {p[-1]: digest for p, digest in self._branches.items() if len(p) == below and p.startswith(prefix)}
+        found |= self._branches.get(prefix, {})
         return sorted((byte, digest) for byte, digest in found.items() if digest is not None)
 
     # ---- what the home asks beside the board
