@@ -160,8 +160,6 @@ class P2PWorkflowScheduler:
         )
         return steered is not None
 
-    # ---- whose and where
-
     def determine_task_owner(self, task: P2PTask) -> str | None:
         """Return the peer a task is assigned to, the same on every peer that knows the same events and who is there.
 
@@ -210,8 +208,6 @@ class P2PWorkflowScheduler:
         with self._session.looking():
             return self._session.peers.entries()
 
-    # ---- state
-
     @property
     def task_queue(self) -> TaskQueue:
         """What this peer can take, up to date."""
@@ -241,8 +237,6 @@ class P2PWorkflowScheduler:
                 "queue_size": session.queue.size(),
                 "known_peers": len(session.peers.entries()),
             }
-
-    # ---- ending
 
     def close(self) -> None:
         """Stop renewing and close the home; claims run on until their leases end."""
