@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cli.errors import InputError, MissingError
+from cli.errors import InputError
 
 if TYPE_CHECKING:
     from ledger.operations import Attachment
@@ -73,12 +73,13 @@ def attachment_document(home: Home, item: Attachment | None) -> dict[str, Any] |
         return document | {"hex": data.hex()}
 
 
-def write_attachment(home: Home, item: Attachment | None, file: Path, what: str) -> None:
-    """Write the bytes of an attachment to a file; MissingError where there is none, or its blob is not here."""
+def write_attachment(home: Home, item: Attachment | None, file: Path) -> bool:
+    """Write the bytes of an attachment to a file; return False where there is none, or its blob is not here yet."""
     if item is None:
-        raise MissingError(f"the task has no {what}")
+        return False
     with home.reading():
         data = bytes_of(home, item)
     if data is None:
-        raise MissingError(f"blob {item.blob} is not in this home yet", "sync with a home that has it")
+        return False
     file.write_bytes(data)
+    return True

@@ -6,6 +6,8 @@ exchange itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,18 @@ if TYPE_CHECKING:
     from scheduler.home import Home
 
 
-def replica_of(home: Home) -> Replica:
-    """Return the home as one side of an exchange."""
+def replica_of(home: Home, step: Callable[[int], None] = lambda more: None) -> Replica:
+    """Return the home as one side of an exchange; `step` is told how many events each transaction has brought."""
     from ledger.exchange import Replica
 
-    return Replica(home.intake, lambda: home.board.heads, home.reading, home.writing)
+    @contextmanager
+    def writing() -> Iterator[None]:
+        before = sum(home.board.vector.values())
+        with home.writing():
+            yield
+        step(sum(home.board.vector.values()) - before)
+
+    return Replica(home.intake, lambda: home.board.heads, home.reading, writing)
 
 
 def taken_document(taken: Any) -> dict[str, Any]:

@@ -59,10 +59,10 @@ def _append_operations(session: Session, home: Home, file: str) -> None:
         operations = [_read_line(home, key, number, line) for number, line in _lines(file)]
     cids: list[Cid] = []
     with session.output.progress("signing operations", len(operations)) as step:
-        rest = operations
-        while rest:
+        done = 0
+        while done < len(operations):
             with home.writing() as writing:
-                rest, made = _append_some(writing, key, rest, step)
+                done, made = _append_some(writing, key, operations, done, step)
             cids += made
             for cid in made:  # once they are durable: after Ctrl-C it is known how far it came
                 session.output.line(str(cid))
@@ -106,44 +106,44 @@ def _with_defaults(home: Home, fields: dict[str, Any]) -> dict[str, Any]:
         case "submit":
             return {"priority": 5, "created_at": home.now_ms()} | fields
         case "claim":
-            return {"inputs": []} | fields
+            return {"follows": [], "inputs": []} | fields
         case "join":
             return {"labels": []} | fields
         case _:
-            return fields
+            return {"follows": []} | fields if "task" in fields else fields
 
 
 def _append_some(
-    writing: Writing, key: SigningKey, operations: list[Operation], step: Any
-) -> tuple[list[Operation], list[Cid]]:
-    """Append events up to the size of a transaction; return the operations left over and the CIDs made."""
+    writing: Writing, key: SigningKey, operations: list[Operation], start: int, step: Any
+) -> tuple[int, list[Cid]]:
+    """Append events of operations from `start`, up to the size of a transaction; return how far, and the CIDs made."""
     from ledger.signing import DraftError, DraftTooLargeError
 
     made: list[Cid] = []
-    while operations and len(made) < _TRANSACTION_EVENTS:
-        count = _batch_size(operations)
+    while start < len(operations) and len(made) < _TRANSACTION_EVENTS:
+        batch = _batch(operations[start : start + _BATCH_OPERATIONS])
         while True:
-            batch = [_following(writing.home, op) for op in operations[:count]]
+            said = [_following(writing.home, op) for op in batch]
             try:
-                made.append(writing.append(key, batch, _role_of(batch)).cid)
+                made.append(writing.append(key, said, _role_of(said)).cid)
                 break
             except DraftTooLargeError as error:
-                if count == 1:
+                if len(batch) == 1:
                     raise InputError(str(error), "put less into one operation") from None
-                count //= 2
+                batch = batch[: len(batch) // 2]
             except DraftError as error:
                 raise InputError(str(error)) from None
-        operations = operations[count:]
-        step(count)
-    return operations, made
+        start += len(batch)
+        step(len(batch))
+    return start, made
 
 
-def _batch_size(operations: list[Operation]) -> int:
-    """Return how many of the first operations one event may hold: of two on one matter one has no effect (M3)."""
+def _batch(operations: list[Operation]) -> list[Operation]:
+    """Return those of the first operations that may stand in one event: of two on one matter one has no effect (M3)."""
     from ledger.operations import Admit, Join, Leave, Revoke, Submit
 
     seen: set[object] = set()
-    for count, op in enumerate(operations[:_BATCH_OPERATIONS]):
+    for count, op in enumerate(operations):
         match op:
             case Admit():
                 mark: object = ("admit", op.actor)
@@ -156,9 +156,9 @@ def _batch_size(operations: list[Operation]) -> int:
             case _:
                 mark = op.task
         if mark in seen:
-            return count
+            return operations[:count]
         seen.add(mark)
-    return min(len(operations), _BATCH_OPERATIONS)
+    return operations
 
 
 def _following(home: Home, op: Operation) -> Operation:
@@ -169,7 +169,7 @@ def _following(home: Home, op: Operation) -> Operation:
     if not isinstance(op, TaskOperation) or op.follows:
         return op
     record = home.board.find_record(op.task)
-    return op if record is None else replace(op, follows=follows(home.board, record, getattr(op, "claim", None)))
+    return op if record is None else replace(op, follows=follows(record, getattr(op, "claim", None)))
 
 
 def _role_of(operations: Iterable[Operation]) -> Role | None:

@@ -114,9 +114,9 @@ def sync(
     from scheduler.home import Home
 
     session = session_of(context)
-    with session.home() as home:
+    with session.home() as home, session.output.progress("exchanging events") as step:
         if not is_home(place):
-            report, written = sync_car(replica_of(home), place, home.now_ms())
+            report, written = sync_car(replica_of(home, step), place, home.now_ms())
             document = {"place": str(place), "received": taken_document(report.taken), "sent": {"events": written}}
             lines = [f"received: {taken_lines(report.taken)[0]}", f"sent: {written:,} events"]
             lines += taken_lines(report.taken)[1:]
@@ -127,7 +127,7 @@ def sync(
             if place.resolve() == home.folder.resolve():
                 raise InputError(f"{place} is this home", "name another one")
             with Home.open(place) as other:
-                both = sync_stores(replica_of(home), replica_of(other), home.now_ms())
+                both = sync_stores(replica_of(home, step), replica_of(other, step), home.now_ms())
             document = {"place": str(place), "received": taken_document(both.a), "sent": taken_document(both.b)}
             lines = [f"received: {taken_lines(both.a)[0]}", f"sent: {taken_lines(both.b)[0]}"]
             lines += taken_lines(both.a)[1:] + taken_lines(both.b)[1:]

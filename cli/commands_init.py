@@ -100,7 +100,7 @@ def _enter(session: Session, source: Path) -> tuple[Home, int]:
         with session.output.progress("taking in blocks") as step:
             if is_home(source):
                 with Home.open(source) as other:
-                    return home, pull(replica_of(home), replica_of(other), home.now_ms())[1].accepted
+                    return home, pull(replica_of(home, step), replica_of(other), home.now_ms())[1].accepted
             with source.open("rb") as stream:
                 report = import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
     except BaseException:

@@ -36,7 +36,7 @@ def verify(
     if file is None:
         document, faults = _verify_home(session)
     else:
-        document, faults = _verify_file(file)
+        document, faults = _verify_file(session, file)
     if state_root is not None and document["state_root"] != state_root.lower():
         faults.append({"rule": "C6", "words": f"the state root is {document['state_root']}, not {state_root}"})
     document |= {"verified": not faults, "faults": faults}
@@ -51,13 +51,13 @@ def verify(
 Fault = dict[str, Any]
 
 
-def _verify_file(file: Path) -> tuple[dict[str, Any], list[Fault]]:
+def _verify_file(session: Session, file: Path) -> tuple[dict[str, Any], list[Fault]]:
     from scheduler.home import wall_clock_ms
     from scheduler.replay import replay_car
 
     try:
-        with file.open("rb") as stream:
-            replay, findings = replay_car(stream)
+        with file.open("rb") as stream, session.output.progress("verifying events") as step:
+            replay, findings = replay_car(stream, step)
     except LookupError as error:
         raise MissingError(f"{file}: {error}", "export the whole ledger: `export` without --since") from None
     return board_document(replay, wall_clock_ms()) | {"blobs": findings.blobs}, _faults(findings)

@@ -61,8 +61,10 @@ def next_task(
             return
         with home.reading():
             document = taken_document(home, taken)
-        if payload is not None:
-            write_attachment(home, taken.record.spec.payload, payload, "payload")
+        if payload is not None and not write_attachment(home, taken.record.spec.payload, payload):
+            session.output.note(
+                f"The task has no payload here: {payload} is not written."
+            )  # it is claimed all the same
     session.output.result({"task": document}, ["✓ Next task:", *_taken_lines(document)])
 
 

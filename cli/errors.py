@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     STORAGE = 7
     BUSY = 8
     UNCONFIRMED = 9
+    INSTALLATION = 10
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -50,6 +51,7 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.STORAGE: "The disk is full, cannot be written, or the store is damaged. Nothing acknowledged is lost.",
     ExitCode.BUSY: "Another process held the home for too long. Try again.",
     ExitCode.UNCONFIRMED: "The command asks before it acts, and nobody said yes. Nothing was done.",
+    ExitCode.INSTALLATION: "Another distribution has the same import name and is installed, too.",
     ExitCode.INTERRUPTED: "Ctrl-C. What was acknowledged is kept, nothing is half done.",
     ExitCode.PIPE_CLOSED: "Whoever read the output stopped reading (shells show it as the signal SIGPIPE).",
 }
@@ -86,6 +88,12 @@ class ForbiddenError(CliError):
     """The key at hand may not do this."""
 
     exit_code = ExitCode.NOT_ALLOWED
+
+
+class InstallationError(CliError):
+    """The program is not installed as it must be; the message says how to mend that."""
+
+    exit_code = ExitCode.INSTALLATION
 
 
 class UnconfirmedError(CliError):

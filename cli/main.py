@@ -32,7 +32,7 @@ from cli import (
 )
 from cli.command import Group
 from cli.conflict import check_for_conflict
-from cli.errors import ExitCode, report
+from cli.errors import ExitCode, InstallationError, report
 from cli.settings import Settings
 
 HELP: Final = (
@@ -94,7 +94,7 @@ def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:
     settings = Settings()
     _prepare_streams()
     try:
-        check_for_conflict()
+        _check_installation()
         code = typer.main.get_command(app).main(list(args), program, standalone_mode=False, obj=settings)
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
@@ -104,6 +104,14 @@ def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:
     if code == ExitCode.INTERRUPTED:
         typer.echo("Interrupted: what was acknowledged is kept, nothing is half done.", err=True)
     return int(code or ExitCode.OK)
+
+
+def _check_installation() -> None:
+    """Raise InstallationError where the other distribution of our import name is installed, too."""
+    try:
+        check_for_conflict()
+    except ImportError as error:
+        raise InstallationError(str(error)) from None
 
 
 def _prepare_streams() -> None:

@@ -1,8 +1,15 @@
-"""Operations as JSON, one object each: what `append` reads and `show`, `log` and `replay --trace` print.
+"""Operations as JSON, one object each: what `append` reads, and `show`, `log` and `replay` print.
 
 The fields are those of specs/events.md, but that events and blobs stand by their CID as text instead of an index,
-actors as `did:key:…`, and other bytes in hexadecimal. Bytes of an attachment may also be written as `"text": "…"`.
-Leaves out what an operation means; what it may say is judged by the ledger's own reader (rules M1 and M2).
+actors as `did:key:…`, and other bytes in hexadecimal; the bytes of an attachment may also be written as `"text": "…"`:
+
+    {"op": "submit", "spec": {"task_id": "t1", "workflow_id": "w", "name": "Build"}, "priority": 8}
+    {"op": "claim", "task": "2bcee4…", "lease_ms": 60000, "inputs": []}
+    {"op": "complete", "task": "2bcee4…", "claim": "bafyrei…", "output": {"media_type": "a/b", "text": "ok"}}
+    {"op": "admit", "actor": "did:key:z6Mk…", "roles": ["submitter", "worker"], "name": "ann"}
+
+Without `follows`, or with an empty one, an operation follows the task's own heads. What an operation may say is judged
+by the ledger's own reader (rules M1 and M2); what it means, by the board.
 """
 
 from __future__ import annotations

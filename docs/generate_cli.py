@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import typer
 
+from cli import operation_json, task_file
 from cli.errors import MEANINGS
 from cli.main import make_app
 from cli.settings import common_options
@@ -51,7 +52,7 @@ now, or ms since 1970.
 
 def reference() -> str:
     """Return the whole reference."""
-    return "\n".join([PREAMBLE, *_exit_codes(), *_common(), *_commands()])
+    return "\n".join([PREAMBLE, *_exit_codes(), *_common(), *_commands(), *_forms()])
 
 
 def _exit_codes() -> Iterator[str]:
@@ -77,6 +78,12 @@ def _commands() -> Iterator[str]:
         own = [param for param in command.params if param.name not in shared]
         if own:
             yield from _table(own)
+
+
+def _forms() -> Iterator[str]:
+    yield "## Operations and tasks as JSON\n"
+    for module in (operation_json, task_file):
+        yield f"{inspect.cleandoc(module.__doc__ or '')}\n"
 
 
 def _walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -6,7 +6,7 @@ compared with it. Leaves out where the blocks come from and what is said of them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -106,10 +106,11 @@ class Findings:
         return not (self.refused or self.incomplete or self.bad_blocks or self.fault)
 
 
-def replay_car(stream: BinaryIO) -> tuple[Replay, Findings]:
+def replay_car(stream: BinaryIO, step: Callable[[int], None] = lambda more: None) -> tuple[Replay, Findings]:
     """Return the board that the blocks of a CAR make, in whatever order they stand in it, and what is wrong with them.
 
-    Raises CarFormatError where the stream is no CAR, LookupError where no genesis block is in it.
+    `step` is told of each event that was judged. Raises CarFormatError where the stream is no CAR, LookupError where no
+    genesis block is in it.
     """
     findings = Findings()
     blocks: dict[Cid, bytes] = {}
@@ -132,6 +133,7 @@ def replay_car(stream: BinaryIO) -> tuple[Replay, Findings]:
             findings.refused.append(Refused(signed.cid, refusal.rule, refusal.words, 0))
         except MissingLinks:
             findings.incomplete.append(signed.cid)
+        step(1)
     return replay, findings
 
 
