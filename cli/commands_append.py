@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cli.command import Command
-from cli.errors import InputError, InvalidError
+from cli.errors import InputError
+from cli.finished_blocks import append_blocks
 from cli.operation_json import read_operation
 from cli.session import Session, session_of
 
@@ -48,7 +49,7 @@ def append(
     session = session_of(context)
     with session.home() as home:
         if blocks:
-            _append_blocks(session, home, file)
+            append_blocks(session, home, file)
         else:
             _append_operations(session, home, file)
 
@@ -163,13 +164,17 @@ def _batch(operations: list[Operation]) -> list[Operation]:
 
 def _following(home: Home, op: Operation) -> Operation:
     """Return the operation with the task's heads as what it follows, where its line named nothing."""
-    from ledger.operations import TaskOperation
-    from scheduler.acting import follows
+    from ledger.operations import Requeue, TaskOperation
+    from scheduler.acting import follows, latest_heads
 
     if not isinstance(op, TaskOperation) or op.follows:
         return op
     record = home.board.find_record(op.task)
-    return op if record is None else replace(op, follows=follows(record, getattr(op, "claim", None)))
+    if record is None:
+        return op
+    if isinstance(op, Requeue):
+        return replace(op, follows=latest_heads(home.board, record))
+    return replace(op, follows=follows(record, getattr(op, "claim", None)))
 
 
 def _role_of(operations: Iterable[Operation]) -> Role | None:
@@ -196,52 +201,3 @@ def _without_effect(home: Home, cids: list[Cid]) -> list[dict[str, Any]]:
             for one in home.board.store.ignored()
             if one.event in wanted
         ]
-
-
-# ---- finished blocks
-
-
-def _append_blocks(session: Session, home: Home, file: str) -> None:
-    from ledger.exchange import Totals, batches
-
-    blocks = _read_blocks(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
-    totals = Totals()
-    accepted: list[Cid] = []
-    with session.output.progress("taking in blocks", len(blocks)) as step:
-        for some in batches(blocks, 1_000):
-            with home.writing() as writing:
-                report = writing.offer([blocks[cid] for cid in some])
-            totals.add(report)
-            accepted += report.accepted
-            for cid in report.accepted:
-                session.output.line(str(cid))
-            step(len(some))
-    refused = [{"cid": str(one.cid), "rule": one.rule, "words": one.words} for one in totals.reasons]
-    waiting = totals.waiting + totals.held + totals.evicted
-    session.output.result(
-        {"events": list(map(str, accepted)), "known": totals.known, "waiting": waiting, "refused": refused}, ()
-    )
-    if waiting:
-        session.output.note(f"{waiting} blocks wait for events they link, or for their time")
-    if refused:
-        first = refused[0]
-        raise InvalidError(
-            f"{len(refused)} blocks were refused, first {first['cid']}: {first['words']}",
-            "what was in order is in the ledger; drop the others",
-            rule=first["rule"],
-        )
-
-
-def _read_blocks(data: bytes) -> dict[Cid, bytes]:
-    """Return the DAG-CBOR blocks in a CAR, or the one block that `data` is."""
-    import io
-
-    from ledger.car import read_car
-    from ledger.cid import Cid
-
-    if b"eroots" not in data[:32]:  # the header of every CAR
-        return {Cid.of(data): data}
-    reader = read_car(io.BytesIO(data))
-    found = {cid: block for cid, block in reader if cid.is_event}
-    reader.require_good()
-    return found

@@ -131,3 +131,13 @@ def test_a_reader_that_stops_reading_ends_the_program(program: Program) -> None:
     assert running.wait(60) == -signal.SIGPIPE
     assert err == b""
     running.stderr.close()
+
+
+def test_another_distribution_of_the_import_name_is_told(program: Program, tmp_path: Path) -> None:
+    """Where both are installed no command runs, and the words say how to mend it."""
+    (tmp_path / "site" / "ipfs_accelerate_py-0.1.dist-info").mkdir(parents=True)
+    mixed = Program(program.home, extra={"PYTHONPATH": str(tmp_path / "site")})
+    ran = mixed.run("status", "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (10, "installation")
+    assert "pip uninstall ipfs_accelerate_py" in ran.err
+    assert not program.home.exists()

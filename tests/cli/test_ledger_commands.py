@@ -30,14 +30,14 @@ def test_append_takes_every_operation_in_the_form_show_prints(program: Program, 
     spec = {"task_id": "b", "workflow_id": "w", "name": "B", "payload": {"media_type": "text/plain", "text": "hé"}}
     lines: list[dict[str, object]] = [
         {"op": "submit", "spec": spec, "priority": 9},
-        {"op": "claim", "task": task, "lease_ms": 60000, "follows": []},
-        {"op": "prioritize", "task": task, "priority": 2, "follows": []},
+        {"op": "claim", "task": task, "lease_ms": 60000},
+        {"op": "prioritize", "task": task, "priority": 2},
     ]
     file = tmp_path / "operations.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     cids = program.json("append", str(file))["events"]
     assert len(cids) == 2  # two operations on one task never share an event
-    claim = {"claim": cids[0], "task": task, "follows": []}
+    claim = {"claim": cids[0], "task": task}
     said = program.json("append", "-", text=json.dumps({"op": "complete", **claim}))
     assert said["without_effect"] == []
     shown = program.json("show", said["events"][0])
