@@ -43,6 +43,8 @@ def export(
         heads = None if task is None else _task_heads(session, home, task)
         replica = replica_of(home)
         if file == "-":
+            if sys.stdout.isatty():
+                raise InputError("a CAR is no text, and stdout is a terminal", "name a file, or send stdout to one")
             events = export_car(replica, sys.stdout.buffer, heads=heads, since=known)
             sys.stdout.buffer.flush()
             session.output.note(f"{events:,} events of ledger {home.ledger}")
