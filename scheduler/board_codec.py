@@ -42,7 +42,6 @@ def encode_task(task: TaskState) -> bytes:
 
 def decode_task(data: bytes) -> TaskState:
     """Return the task that `encode_task` wrote; raise ValueError where the bytes have changed."""
-    value: Any = decode(_unseal(data), limits=_OWN_LIMITS)
     (
         key,
         request,
@@ -57,7 +56,7 @@ def decode_task(data: bytes) -> TaskState:
         prioritized,
         heads,
         fenced,
-    ) = value
+    ) = _values(data)
     fold = TaskFold(key, None if request is None else (request[0], read_spec(request[1])))
     fold.submits = {s[1]: SubmitFact(*s) for s in submits}
     for cid, actor, attempt, distance, time, lease_end, inputs in claims:
@@ -73,9 +72,8 @@ def decode_task(data: bytes) -> TaskState:
     return TaskState(fold, set(heads), fenced)
 
 
-def encode_state(state: BoardState) -> bytes:
-    """Return the bytes of what a board knows beside events and tasks."""
-    roster = state.roster
+def encode_roster(roster: RosterFold) -> bytes:
+    """Return the bytes of who was admitted, revoked, and has come and gone."""
     value: list[Encodable] = [
         [
             [actor, grant, a.height, list(a.roles), list(a.labels), a.name]
@@ -88,18 +86,13 @@ def encode_state(state: BoardState) -> bytes:
             for f in facts
             for p in (f.presence,)
         ],
-        list(state.heads),
-        [[actor, count] for actor, count in state.vector.items()],
-        [[actor, number] for actor, number in state.workers.items()],
-        state.voided,
     ]
     return _seal(encode(value))
 
 
-def decode_state(data: bytes) -> BoardState:
-    """Return the state that `encode_state` wrote; raise ValueError where the bytes have changed."""
-    value: Any = decode(_unseal(data), limits=_OWN_LIMITS)
-    admissions, revocations, presences, heads, vector, workers, voided = value
+def decode_roster(data: bytes) -> RosterFold:
+    """Return the roster that `encode_roster` wrote; raise ValueError where the bytes have changed."""
+    admissions, revocations, presences = _values(data)
     roster = RosterFold()
     roster.admissions = {
         (actor, grant): AdmissionFact(height, tuple(roles), tuple(labels), name)
@@ -109,6 +102,23 @@ def decode_state(data: bytes) -> BoardState:
     for height, actor, joined, labels, slots, cid, grant in presences:
         presence = Presence(actor, joined, tuple(labels), slots, cid, grant)
         roster.presences.setdefault(actor, []).append(PresenceFact(height, presence))
+    return roster
+
+
+def encode_state(state: BoardState) -> bytes:
+    """Return the bytes of what a board knows beside events, tasks and the roster: little, since it changes always."""
+    value: list[Encodable] = [
+        list(state.heads),
+        [[actor, count] for actor, count in state.vector.items()],
+        [[actor, number] for actor, number in state.workers.items()],
+        state.voided,
+    ]
+    return _seal(encode(value))
+
+
+def decode_state(data: bytes, roster: RosterFold) -> BoardState:
+    """Return the state that `encode_state` wrote, with its roster; raise ValueError where the bytes have changed."""
+    heads, vector, workers, voided = _values(data)
     return BoardState(roster, set(heads), dict(vector), dict(workers), voided)
 
 
@@ -117,10 +127,11 @@ def _seal(data: bytes) -> bytes:
     return data + zlib.crc32(data).to_bytes(4, "big")
 
 
-def _unseal(data: bytes) -> bytes:
+def _values(data: bytes) -> Any:  # lists as they were written, and nobody else writes them
+    """Return what was encoded and sealed."""
     if zlib.crc32(data[:-4]).to_bytes(4, "big") != data[-4:]:
         raise ValueError("the checksum does not fit")
-    return data[:-4]
+    return decode(data[:-4], limits=_OWN_LIMITS)
 
 
 def join_cids(cids: tuple[Cid, ...]) -> bytes:

@@ -36,7 +36,8 @@ DDL: Final = (
     "CREATE INDEX ignored_by_actor ON ignored (actor, task)",
     """CREATE TABLE branches (above BLOB NOT NULL, byte INTEGER NOT NULL, digest BLOB NOT NULL,
        PRIMARY KEY (above, byte)) WITHOUT ROWID""",
-    "CREATE TABLE board (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL, changes INTEGER NOT NULL)",
+    """CREATE TABLE board (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL, changes INTEGER NOT NULL,
+       roster BLOB NOT NULL)""",
     "CREATE TABLE heartbeats (actor BLOB PRIMARY KEY, heard INTEGER NOT NULL) WITHOUT ROWID",
 )
 TABLES: Final = ("nodes", "verdicts", "tasks", "ignored", "branches", "board")

@@ -12,12 +12,13 @@ from typing import Final, TypeVar
 from crdt.attempts import retry_at
 from crdt.board_store import BoardState, Node, TaskState
 from crdt.fold import Verdict
+from crdt.members import RosterFold
 from crdt.records import Ignored
 from ledger.cid import Cid
 from ledger.database import Database
 from ledger.events import KEY_BYTES, Event, Policy, TaskKey
 from ledger.keys import ActorKey
-from scheduler.board_codec import decode_state, decode_task, encode_state, encode_task
+from scheduler.board_codec import decode_roster, decode_state, decode_task, encode_roster, encode_state, encode_task
 from scheduler.board_rows import NODE_COLUMNS, TABLES, node_changes, node_row, read_node, read_verdict, verdict_row
 
 IGNORED_MAX: Final = 64
@@ -49,6 +50,7 @@ class SqliteBoardStore:
         self._policy = policy
         self.changes = 0
         self.state = BoardState()
+        self._roster_size = -1  # nothing is written yet
         self._forget()
 
     def _forget(self) -> None:
@@ -72,9 +74,15 @@ class SqliteBoardStore:
 
     def reload(self, *, others_wrote: bool = False) -> None:
         """Forget what is in memory and read the state anew: after a rollback, or because others wrote meanwhile."""
-        row = self._database.connection.execute("SELECT state, changes FROM board").fetchone()
+        row = self._database.connection.execute("SELECT roster, state, changes FROM board").fetchone()
         known, tasks = self.changes, self._tasks
-        self.state, self.changes = (self._intact(decode_state, row[0]), row[1]) if row else (BoardState(), 0)
+        if row:
+            roster = self._intact(decode_roster, row[0])
+            self.state = self._intact(lambda data: decode_state(data, roster), row[1])
+            self.changes = row[2]
+        else:
+            self.state, self.changes = BoardState(), 0
+        self._roster_size = _facts_in(self.state.roster) if row else -1
         self._forget()
         if others_wrote and self.changes >= known:
             # Others' changes are known by number, so tasks they left alone stay cached.
@@ -129,11 +137,21 @@ class SqliteBoardStore:
         self._flush_ignored()
         self._flush_tree()
         if self._state_changed or self._dirty_tasks or self._new_nodes:
-            state = encode_state(self.state)
-            self._database.connection.execute("INSERT OR REPLACE INTO board VALUES (0, ?, ?)", (state, self.changes))
+            self._flush_state()
         self._forget_unwritten()  # stale tasks are known by their missing leaf from now on
         if len(self._nodes) + len(self._tasks) > _CACHED_MAX:
             self._forget()
+
+    def _flush_state(self) -> None:
+        """Write the state; the roster, which seldom changes and may be long, only where it has."""
+        state = encode_state(self.state)
+        size = _facts_in(self.state.roster)
+        if size == self._roster_size:
+            self._database.connection.execute("UPDATE board SET state = ?, changes = ?", (state, self.changes))
+        else:
+            row = (state, self.changes, encode_roster(self.state.roster))
+            self._database.connection.execute("INSERT OR REPLACE INTO board VALUES (0, ?, ?, ?)", row)
+            self._roster_size = size
 
     def _flush_ignored(self) -> None:
         for entry, actor, task in self._new_ignored:
@@ -341,6 +359,11 @@ class SqliteBoardStore:
         return dict(
             self._database.connection.execute("SELECT standing, count(*) FROM tasks GROUP BY standing").fetchall()
         )
+
+
+def _facts_in(roster: RosterFold) -> int:
+    """Return how many facts a roster holds. Facts only come to it, so another number means another roster."""
+    return len(roster.admissions) + len(roster.revocations) + sum(map(len, roster.presences.values()))
 
 
 def ready_instant(task: TaskState, policy: Policy) -> int:

@@ -9,7 +9,6 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final
 
-from crdt.records import Member
 from ledger.cid import Cid
 from ledger.events import Admission, Role
 from ledger.keys import ActorKey, SigningKey, did_key
@@ -50,17 +49,17 @@ class Membership:
         home = self._home
         if actor in home.genesis.owners:
             return home.ledger
-        standing = [m for m in self._admissions(actor) if not m.revoked_by and (role is None or role in m.roles)]
+        roster = home.board.store.state.roster  # asked for each event, so the facts themselves, not the sorted roster
+        standing = [
+            (fact.height, grant)
+            for (member, grant), fact in roster.admissions.items()
+            if member == actor and (role is None or role in fact.roles) and not roster.fences_against(actor, grant)
+        ]
         if standing:
-            graph = home.board.graph
-            return max(standing, key=lambda m: (graph.node(m.grant).height, m.grant)).grant
+            return max(standing)[1]
         if home.policy.admission is Admission.OPEN and role in (None, Role.SUBMITTER):
-            revoked = home.board.store.state.roster.fences_against(actor, home.ledger)
-            return None if revoked else home.ledger
+            return None if roster.fences_against(actor, home.ledger) else home.ledger
         return None
-
-    def _admissions(self, actor: ActorKey) -> list[Member]:
-        return [m for m in self._home.board.roster().members if m.actor == actor and m.grant != self._home.ledger]
 
     def name_of(self, actor: ActorKey) -> str:
         """Return the name an actor was last admitted under, with the tail of its key where two have that name.

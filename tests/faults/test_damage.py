@@ -113,7 +113,7 @@ def test_a_board_that_was_lost_is_rebuilt_from_the_blocks(sample: Sample, table:
         with home.database.transaction() as connection:
             connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names above
             if table == "board":
-                connection.execute("INSERT INTO board VALUES (0, x'00', 3)")
+                connection.execute("INSERT INTO board VALUES (0, x'00', 3, x'00')")
         home.rebuild()
         assert audit(home) == sample.board
 
