@@ -14,6 +14,7 @@ from crdt.members import AdmissionFact, PresenceFact, Revocation, RosterFold
 from crdt.records import CompletionRecord, Presence
 from ledger.cid import CID_BYTES, Cid
 from ledger.codec import Encodable, Limits, decode, encode
+from ledger.keys import ACTOR_KEY_BYTES, ActorKey
 from ledger.operation_codec import read_spec, write_spec
 
 _OWN_LIMITS: Final = Limits(block_bytes_max=2**31, nesting_max=32, items_max=2**31)
@@ -108,9 +109,9 @@ def decode_roster(data: bytes) -> RosterFold:
 def encode_state(state: BoardState) -> bytes:
     """Return the bytes of what a board knows beside events, tasks and the roster: little, since it changes always."""
     value: list[Encodable] = [
-        list(state.heads),
-        [[actor, count] for actor, count in state.vector.items()],
-        [[actor, number] for actor, number in state.workers.items()],
+        join_cids(tuple(state.heads)),
+        _join_numbers(state.vector),
+        _join_numbers(state.workers),
         state.voided,
     ]
     return _seal(encode(value))
@@ -119,7 +120,7 @@ def encode_state(state: BoardState) -> bytes:
 def decode_state(data: bytes, roster: RosterFold) -> BoardState:
     """Return the state that `encode_state` wrote, with its roster; raise ValueError where the bytes have changed."""
     heads, vector, workers, voided = _values(data)
-    return BoardState(roster, set(heads), dict(vector), dict(workers), voided)
+    return BoardState(roster, set(split_cids(heads)), _split_numbers(vector), _split_numbers(workers), voided)
 
 
 def _seal(data: bytes) -> bytes:
@@ -132,6 +133,17 @@ def _values(data: bytes) -> Any:  # lists as they were written, and nobody else 
     if zlib.crc32(data[:-4]).to_bytes(4, "big") != data[-4:]:
         raise ValueError("the checksum does not fit")
     return decode(data[:-4], limits=_OWN_LIMITS)
+
+
+def _join_numbers(numbers: dict[ActorKey, int]) -> bytes:
+    """Return a number for each actor as one byte string: an item for each would cost each event its time."""
+    return b"".join(actor + number.to_bytes(8, "big") for actor, number in numbers.items())
+
+
+def _split_numbers(data: bytes) -> dict[ActorKey, int]:
+    width = ACTOR_KEY_BYTES + 8
+    parts = (data[at : at + width] for at in range(0, len(data), width))
+    return {ActorKey(part[:-8]): int.from_bytes(part[-8:], "big") for part in parts}
 
 
 def join_cids(cids: tuple[Cid, ...]) -> bytes:
