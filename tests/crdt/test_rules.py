@@ -152,6 +152,16 @@ def test_p_a_fence_that_was_not_seen_changes_nothing_that_was_sound(desk: Desk) 
 # ---- order and clock
 
 
+def test_c1_the_order_is_by_height_then_bytes(desk: Desk) -> None:
+    """C1, R5b: of joins of one height the latest has the greatest CID, as bytes; a greater height is later than all."""
+    joins = [desk.say(BEN, Join((f"label-{n}",)), parents=(desk.submit,)) for n in range(128)]
+    assert [presence.cid for presence in desk.board.roster().presences] == [max(joins)]
+    assert max(joins) != max(joins, key=str)
+    later = desk.say(BEN, Join(("later",)), parents=(joins[0],))
+    assert later < max(joins)
+    assert [presence.cid for presence in desk.board.roster().presences] == [later]
+
+
 def test_c2_an_empty_log_has_the_genesis_for_its_head() -> None:
     """C2: the heads of a log without events are the genesis alone."""
     world = World()

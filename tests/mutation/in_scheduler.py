@@ -52,7 +52,12 @@ IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
             "pass",
             f"{_QUEUE}::test_a_raised_priority_comes_first",
         ),
-        ("S6", "if rank is None or ready_at is None:", "if ready_at is None:", f"{_QUEUE}::test_labels_keep_out"),
+        (
+            "S6",
+            "self._crew.rank_of(self._me, record)",
+            "self._crew.rank_of(self._me, record) or 0",
+            f"{_QUEUE}::test_labels_keep_out",
+        ),
     ),
     *in_file(
         "scheduler/acting.py",

@@ -30,7 +30,7 @@ SOURCES: Final = ("ledger", "crdt", "scheduler", "cli", "ipfs_accelerate_py", "t
 _PYTEST: Final = ("-m", "pytest", "-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider")
 _PLUGINS: Final = ("-p", "pytest_timeout", "--timeout=60")
 _FAILED: Final = 1  # pytest's exit code where tests ran and one failed; another means that none could run
-_TIMEOUT_S: Final = 120
+_TIMEOUT_S: Final = 300
 
 
 def main(arguments: Sequence[str]) -> int:

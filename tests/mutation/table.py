@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutation.in_crdt import IN_CRDT
+from tests.mutation.in_fold import IN_FOLD
 from tests.mutation.in_ledger import IN_LEDGER
 from tests.mutation.in_scheduler import IN_SCHEDULER
+from tests.mutation.in_soundness import IN_SOUNDNESS
 from tests.mutation.mutation import Mutation
 
-MUTATIONS: Final[tuple[Mutation, ...]] = (*IN_LEDGER, *IN_CRDT, *IN_SCHEDULER)
+MUTATIONS: Final[tuple[Mutation, ...]] = (*IN_LEDGER, *IN_SOUNDNESS, *IN_FOLD, *IN_SCHEDULER)
