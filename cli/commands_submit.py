@@ -62,7 +62,8 @@ def submit(
 
     A file holds objects with these options as fields (`task_id`, `not_before`, …), each task after those it needs.
     `tags`, `needs` and `requires` are lists, times ISO 8601 or ms since 1970, `payload` is a text or an object
-    {"text"|"json"|"hex"|"file": …, "media_type": …}. All tasks of a file are read before the first is submitted.
+    {"text"|"json"|"hex"|"file": …, "media_type": …}. All tasks of a file are read before the first is submitted, a
+    thousand in one durable transaction; a file may be submitted again, and what is there is not made twice.
     """
     session = session_of(context)
     fields: dict[str, Any] = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Program
+from tests.cli.program import DEADLINE_S, Program
 
 
 def test_init_founds_a_ledger_of_its_own_with_the_policy_asked_for(program: Program) -> None:
@@ -164,6 +167,28 @@ def test_a_revocation_keeps_by_default_all_it_has_seen(program: Program) -> None
     assert kept["voided_events"] == []
     assert len(program.json("tasks")["tasks"]) == 2
     assert program.run("submit", "--task-id", "c", "--workflow-id", "w", "--name", "n").code == 5
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 9)])
+def test_a_revocation_asks_where_a_person_sits(program: Program, answer: str, code: int) -> None:
+    """On a terminal the question can be answered; no is no."""
+    program.submit("a")
+    terminal, child = pty.openpty()
+    os.write(terminal, f"{answer}\n".encode())
+    done = subprocess.run(
+        program.command("members", "revoke", "worker", "--void-all"),
+        env=program.environment(),
+        stdin=child,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    os.close(child)
+    os.close(terminal)
+    assert done.returncode == code
+    assert "Revoke? [y/N]" in done.stderr
+    assert len(program.json("tasks")["tasks"]) == (0 if code == 0 else 1)
 
 
 def test_only_an_owners_home_admits_and_revokes(program: Program, tmp_path: Path) -> None:

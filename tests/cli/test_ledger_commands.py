@@ -208,6 +208,17 @@ def test_a_worker_gives_back_fails_and_its_submitter_steers(program: Program, tm
     assert Program(program.home, "owner").run("cancel", "a").code == 0
 
 
+def test_a_name_that_fits_several_tasks_asks_for_the_key(program: Program) -> None:
+    """One's own task comes first; to anybody else two of a name are two, and the error lists their keys."""
+    one, two = Program(program.home, "one"), Program(program.home, "two")
+    keys = [peer.submit("same", "--priority", "3")["task_key"] for peer in (one, two)]
+    assert one.json("show", "same")["task_key"] == keys[0]
+    ran = Program(program.home, "three").run("explain", "same", "--json")
+    assert (ran.code, sorted(ran.json["error"]["keys"])) == (3, sorted(keys))
+    assert all(key in ran.err for key in keys)
+    assert Program(program.home, "three").json("show", keys[1])["submitter"]["name"] == "two"
+
+
 def test_results_go_with_the_completion_and_the_next_task_comes_with_it(program: Program, tmp_path: Path) -> None:
     """`complete --output` keeps the bytes; `--and-next` takes the next task in the same event."""
     program.submit("a", "--priority", "9")
