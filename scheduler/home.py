@@ -189,16 +189,20 @@ class Home:
     def _settle_clock(self) -> None:
         """Hold what is ahead of a clock that was set back, and fold anew where the board is of other rules."""
         with self.database.reading():
-            latest = self.database.connection.execute("SELECT max(time) FROM blocks").fetchone()[0] or 0
+            ahead = self._is_ahead(self.now_ms())
             version = self.events.find_value("reducer")
         current = str(REDUCER_VERSION).encode()
-        ahead = latest > self.now_ms() + self.policy.skew_ms
         if self.database.read_only or not (ahead or version != current):
             return
         with self.database.transaction(self._abandon):
             if self.intake.recompute_held(self.now_ms()) or version not in (None, current):
                 self._rebuild()
             self.events.put_value("reducer", current)
+
+    def _is_ahead(self, now_ms: int) -> bool:
+        """Tell whether an accepted event is further ahead of the clock than the skew: it was set back since."""
+        latest = self.database.connection.execute("SELECT max(time) FROM blocks").fetchone()[0]
+        return latest is not None and latest > now_ms + self.policy.skew_ms
 
     def rebuild(self) -> None:
         """Fold the board anew from the stored events, as if it had been lost."""
@@ -279,6 +283,10 @@ class Home:
         with self.database.transaction(self._abandon):
             self._catch_up()
             now_ms = self.now_ms()
+            if self._is_ahead(now_ms) and self.intake.recompute_held(
+                now_ms
+            ):  # what is made here would be ahead as well
+                self._rebuild()
             self.intake.release_held(now_ms)
             yield Writing(self)
             self._store.flush(now_ms)

@@ -38,6 +38,24 @@ def test_a_clock_set_back_holds_what_is_ahead_and_loses_nothing(tmp_path: Path) 
     assert again.tasks.keys() > after.tasks.keys()
 
 
+def test_a_process_whose_clock_is_set_back_goes_on(tmp_path: Path) -> None:
+    """Law: a home that stays open while the clock is set back can be written to at once, and loses nothing either."""
+    time = Time()
+    with Home.found(tmp_path / "home", clock=time) as home:
+        key = home.members.peer_key("peer")
+        time.now += HOUR_MS
+        late = home.append(key, [submit_of(home, key, "late")])
+        time.now = START_MS
+        early = home.append(key, [submit_of(home, key, "early")])
+        assert early.event.time == START_MS
+        names = [record.spec.task_id for record in audit(home, [Promise("held", str(late.cid))]).tasks.values()]
+        assert names == ["early"]
+        time.now += HOUR_MS
+        home.append(key, [])
+        board = audit(home, [Promise("event", str(event.cid)) for event in (late, early)])
+    assert sorted(record.spec.task_id for record in board.tasks.values()) == ["early", "late"]
+
+
 def test_other_processes_notice_what_a_clock_set_back_took_from_the_board(tmp_path: Path) -> None:
     """Law: a home open elsewhere, and whoever follows its changes, learns of tasks whose events are held now."""
     time = Time()
