@@ -49,8 +49,8 @@ def export(
             sys.stdout.buffer.flush()
             session.output.note(f"{events:,} events of ledger {home.ledger}")
             return
-        with replaced_file(Path(file)) as stream:
-            events = export_car(replica, stream, heads=heads, since=known)
+        with replaced_file(Path(file)) as stream, session.output.progress("exporting blocks") as step:
+            events = export_car(replica, stream, heads=heads, since=known, seen=lambda _: step(1))
         with home.reading():
             roots = home.board.heads if heads is None else heads
         session.output.result(

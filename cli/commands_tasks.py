@@ -130,4 +130,4 @@ def explain(context: typer.Context, task: TaskArgument = None, task_id: TaskOpti
         key, now = session.find_key(home), home.now_ms()
         record = find_task(home, None if key is None else key.actor, name, now)
         explanation = explain_task(home, record, now, None if key is None else key.actor)
-    session.output.result(explanation.to_dict(), explanation.render_words().split("\n"))
+    session.output.result(explanation.to_dict(), list(explanation.render_lines()))

@@ -67,19 +67,7 @@ class Session:
         return home.members.find_key(self.peer_name(home))
 
     def worker_key(self, home: Home, labels: tuple[str, ...] = ()) -> SigningKey:
-        """Return the key to work with; made at first use, admitted and joined where the owner's key is at hand.
-
-        What an owner has taken back, or never granted to a key it knows, is not granted on the way.
-        """
-        from ledger.events import Role
-        from scheduler.membership import NotAMemberError
-
-        key = self.find_key(home)
-        if key is not None:
-            with home.reading():
-                known = any(member.actor == key.actor for member in home.board.roster().members)
-                if known and home.members.grant_for(key.actor, Role.WORKER) is None:
-                    raise NotAMemberError(key.actor, Role.WORKER)
+        """Return the key to work with; made at first use, admitted and joined where the owner's key is at hand."""
         return home.members.peer_key(self.peer_name(home), labels)
 
     def key(self, home: Home, role: Role | None = None) -> SigningKey:

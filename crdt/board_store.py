@@ -66,7 +66,7 @@ class BoardState:
     heads: set[Cid] = field(default_factory=set)
     vector: dict[ActorKey, int] = field(default_factory=dict)
     workers: dict[ActorKey, int] = field(default_factory=dict)
-    """The bit of each actor that has acted as a worker, in order of arrival; a local numbering."""
+    """The bit of each actor that has joined, in order of arrival; a local numbering."""
     voided: bool = False
     """Whether some accepted event does not count."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from crdt.board_store import BoardStore, Node
 from crdt.members import Revocation
 from ledger.cid import Cid
-from ledger.events import Role, VerifiedEvent
+from ledger.events import VerifiedEvent
 from ledger.keys import ActorKey
 
 
@@ -53,11 +53,11 @@ class Graph:
         state.heads.add(node.cid)
         if node.actor in state.workers:
             self._mark_seen(node, 1 << state.workers[node.actor])
-        elif Role.WORKER in event.grant.roles:
+        elif node.actor in state.roster.presences:
             self._number_worker(node.actor)
 
     def _number_worker(self, actor: ActorKey) -> None:
-        """Give an actor its bit, at the first event it makes as a worker, and set it on what it saw before."""
+        """Give an actor its bit, when it first joins, and set it on what it saw before."""
         workers = self._store.state.workers
         bit = 1 << workers.setdefault(actor, len(workers))
         for node in self._store.nodes_of(actor):

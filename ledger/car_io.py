@@ -46,12 +46,18 @@ class ImportReport:
 
 
 def export_car(
-    replica: Replica, stream: BinaryIO, *, heads: Iterable[Cid] | None = None, since: Iterable[Cid] = ()
+    replica: Replica,
+    stream: BinaryIO,
+    *,
+    heads: Iterable[Cid] | None = None,
+    since: Iterable[Cid] = (),
+    seen: Seen = lambda _: None,
 ) -> int:
     """Write the log of `replica` to `stream` as a CAR and return the number of events in it.
 
     With `heads` only their causal past (one task: its events); with `since` less the causal past of those, and less the
-    genesis if one of them is an event known here. The roots are the heads. Raises KeyError for unknown heads.
+    genesis if one of them is an event known here. The roots are the heads. `seen` is told each block's CID. Raises
+    KeyError for unknown heads.
     """
     with replica.reading():
         roots = replica.heads() if heads is None else tuple(heads)
@@ -60,7 +66,7 @@ def export_car(
                 block_of(replica, root)
         known = [cid for cid in since if replica.intake.events.find_link(cid) is not None]
         cids = past_without(replica, roots, known)
-        write_car(stream, sorted(roots), _blocks(replica, cids, genesis=not known))
+        write_car(stream, sorted(roots), _told(_blocks(replica, cids, genesis=not known), seen))
     return len(cids)
 
 
@@ -141,6 +147,12 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
 
 
 # ---- writing
+
+
+def _told(blocks: Iterator[tuple[Cid, bytes]], seen: Seen) -> Iterator[tuple[Cid, bytes]]:
+    for cid, block in blocks:
+        seen(cid)
+        yield cid, block
 
 
 def _blocks(replica: Replica, cids: list[Cid], *, genesis: bool = True) -> Iterator[tuple[Cid, bytes]]:

@@ -91,11 +91,8 @@ class Explanation:
         """Return the explanation as JSON values."""
         return asdict(self)
 
-    def render_words(self) -> str:
-        """Return the explanation as lines for people."""
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
+    def render_lines(self) -> Iterator[str]:
+        """Yield the explanation as lines for people; names are as their authors wrote them: escape for a terminal."""
         yield f"Task {self.task_id} of workflow {self.workflow_id} ({self.name}): {self.status}"
         yield f"  {self.why}"
         yield f"  task key   {self.task_key}"

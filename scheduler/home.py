@@ -291,6 +291,7 @@ class Home:
             yield Writing(self)
             self._store.flush(now_ms)
             self._flush_beats()
+        self.board.take_changes()  # the tables have them; a long-lived home must not gather them
 
     def _abandon(self) -> None:
         """Forget in memory what a rollback took back on disk."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ledger.cid import Cid
 from ledger.events import Admission, Role
+from ledger.keyring import KeyringError
 from ledger.keys import ActorKey, SigningKey, did_key
 from ledger.operations import Admit, Join
 
@@ -79,17 +80,30 @@ class Membership:
             actor: f"{name}~{did_key(actor)[-6:]}" if list(latest.values()).count(name) > 1 else name
             for actor, name in latest.items()
         }
-        for name, actor in self._home.keys.actors().items():
-            if actor in self._home.genesis.owners:
-                found.setdefault(actor, name)
+        keys, _ = self._usable_keys()
+        for name, key in keys.items():
+            if key.actor in self._home.genesis.owners:
+                found.setdefault(key.actor, name)
         return found
 
     def owner_key(self) -> SigningKey | None:
-        """Return the key of an owner, where one is in this home."""
-        for name, actor in self._home.keys.actors().items():
-            if actor in self._home.genesis.owners:
-                return self._home.keys.load(name)
-        return None
+        """Return the key of an owner, where one is in this home; raise KeyringError where it may be an unfit one."""
+        keys, unfit = self._usable_keys()
+        owned = [key for key in keys.values() if key.actor in self._home.genesis.owners]
+        if not owned and unfit is not None:
+            raise unfit
+        return owned[0] if owned else None
+
+    def _usable_keys(self) -> tuple[dict[str, SigningKey], KeyringError | None]:
+        """Return the home's keys by name, and what is wrong with the first that cannot be used."""
+        keys: dict[str, SigningKey] = {}
+        unfit: KeyringError | None = None
+        for name in self._home.keys.names():
+            try:
+                keys[name] = self._home.keys.load(name)
+            except KeyringError as error:  # one bad file must not keep the others from their work
+                unfit = unfit or error
+        return keys, unfit
 
     def default_peer(self) -> str:
         """Return the name of the peer a command acts as: P2P_WORKFLOW_PEER, else the host's."""
@@ -103,11 +117,14 @@ class Membership:
     def peer_key(self, name: str, labels: tuple[str, ...] = ()) -> SigningKey:
         """Return the key of the peer `name`, admitted and joined: made at first use where the owner's key is at hand.
 
-        Raises NotAMemberError, naming the key to admit, where it is not admitted and no owner's key is in this home.
+        What an owner has taken back, or never granted to a key it knows, is not granted on the way. Raises
+        NotAMemberError, naming the key to admit, where that is so or no owner's key is in this home.
         """
         key = self.find_key(name) or self._home.keys.ensure(name)
         with self._home.reading():
             ready = self._has_joined(key.actor)
+            if self.grant_for(key.actor, Role.WORKER) is None and self._is_known(key.actor):
+                raise NotAMemberError(key.actor, Role.WORKER)
         if not ready:
             with self._home.writing() as writing:
                 if self.grant_for(key.actor, Role.WORKER) is None:
@@ -118,6 +135,9 @@ class Membership:
                 if not self._has_joined(key.actor):
                     writing.append(key, (Join(labels),), Role.WORKER)
         return key
+
+    def _is_known(self, actor: ActorKey) -> bool:
+        return any(member.actor == actor for member in self._home.board.roster().members)
 
     def _has_joined(self, actor: ActorKey) -> bool:
         return actor in self._home.board.active_workers()

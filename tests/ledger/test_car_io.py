@@ -41,10 +41,10 @@ def filled(path: Path, world: World) -> Home:
     return home
 
 
-def exported(home: Home, **chosen: list[Cid]) -> io.BytesIO:
+def exported(home: Home, heads: list[Cid] | None = None, since: list[Cid] | None = None) -> io.BytesIO:
     """Return an export of a store."""
     stream = io.BytesIO()
-    export_car(home.replica, stream, **chosen)
+    export_car(home.replica, stream, heads=heads, since=since or ())
     stream.seek(0)
     return stream
 

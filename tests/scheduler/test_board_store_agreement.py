@@ -94,7 +94,7 @@ class Machine:
 @settings(max_examples=60, deadline=None)
 @given(seed=seeds, order=seeds, steps=st.integers(1, 30))
 def test_the_board_in_tables_equals_the_slow_one(seed: int, order: int, steps: int) -> None:
-    """Law: in any order and batches, by two openings, with rollbacks and rebuilds between, a home has the right board."""
+    """Law: in any order and batches, by two openings, with rollbacks and rebuilds, a home has the right board."""
     world = wild_world(seed, steps)
     expected = reduce(world.ledger, world.genesis, world.events.values())
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ def of(desk: Desk, record: TaskRecord) -> Explanation:
     """Explain a task as it is now, and check that it shows as words and as JSON."""
     found = explain(desk.home, desk.record(record.key))
     assert json.loads(json.dumps(found.to_dict()))["task_key"] == record.key.hex()
-    assert found.task_id in found.render_words()
+    assert found.task_id in "".join(found.render_lines())
     return found
 
 
@@ -127,4 +127,4 @@ def test_a_voided_input_taints(desk: Desk) -> None:
     desk.home.append(owner, [Revoke(grant, other.actor, ())])
     found = of(desk, rests)
     assert (found.status, found.tainted_inputs) == ("done", (str(done.event),))
-    assert "TAINTED" in found.render_words()
+    assert "TAINTED" in "".join(found.render_lines())

@@ -1,0 +1,67 @@
+"""Who a key is in a home's ledger, and what first use may and may not grant (scheduler.membership)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ledger.events import Role
+from ledger.keyring import KeyPermissionError
+from ledger.operations import Leave, Revoke
+from scheduler.home import Home
+from scheduler.membership import NotAMemberError
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Return a home with its owner's key."""
+    return Home.found(tmp_path / "home")
+
+
+def test_first_use_admits_and_joins(home: Home) -> None:
+    """Where the owner's key is at hand, a peer's key is made, admitted and joined at first use, and not again."""
+    key = home.members.peer_key("ann")
+    with home.reading():
+        assert home.members.name_of(key.actor) == "ann"
+        assert home.board.active_workers() == {key.actor}
+        before = home.events.count()
+    assert home.members.peer_key("ann").actor == key.actor
+    with home.reading():
+        assert home.events.count() == before
+
+
+def test_what_was_revoked_is_not_granted_on_the_way(home: Home) -> None:
+    """A denial is final: first use never admits again a key that an owner has revoked."""
+    key = home.members.peer_key("ann")
+    owner = home.members.owner_key()
+    assert owner is not None
+    with home.reading():
+        grant = home.members.grant_for(key.actor, Role.WORKER)
+        heads = home.board.heads
+    home.append(owner, (Revoke(grant, key.actor, heads),))
+    with pytest.raises(NotAMemberError, match="members admit"):
+        home.members.peer_key("ann")
+
+
+def test_who_left_joins_again_by_working(home: Home) -> None:
+    """`leave` is no revocation: who wants to work again joins again."""
+    key = home.members.peer_key("ann")
+    home.append(key, (Leave(),), Role.WORKER)
+    with home.reading():
+        assert home.board.active_workers() == frozenset()
+    home.members.peer_key("ann")
+    with home.reading():
+        assert home.board.active_workers() == {key.actor}
+
+
+def test_one_unfit_key_file_does_not_stop_the_others(home: Home) -> None:
+    """A key that others can read is not used, but names are shown and other keys work; an unfit owner's key is said."""
+    home.members.peer_key("ann")
+    (home.folder / "keys" / "ann.key").chmod(0o644)
+    home.members.peer_key("ben")
+    with home.reading():
+        assert "ben" in home.members.names().values()
+    (home.folder / "keys" / "owner.key").chmod(0o644)
+    with pytest.raises(KeyPermissionError, match="chmod"):
+        home.members.owner_key()
