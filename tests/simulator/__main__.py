@@ -1,44 +1,70 @@
-"""Run seeds of the simulator: `python -m tests.simulator --seed N --count M`."""
+"""Run seeds of the simulator: `python -m tests.simulator [--homes] --seed N --count M`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections import Counter
+from collections.abc import Callable
+from typing import Final
 
 from crdt.slow import reduce
+from tests.simulator.homes import HOMES_STEPS, homes_run
 from tests.simulator.replica import LawBrokenError
 from tests.simulator.simulation import Simulation
 
-DEFAULT_STEPS = 140
+DEFAULT_STEPS: Final = 140
+
+Seen = list[Counter[str]]
+"""What a run came to, counted under several headings."""
 
 
-def command(seed: int, steps: int) -> str:
+def command(seed: int, steps: int, *, homes: bool = False) -> str:
     """Return the command that runs one seed again."""
-    return f"python -m tests.simulator --seed {seed} --count 1 --steps {steps}"
+    return f"python -m tests.simulator {'--homes ' if homes else ''}--seed {seed} --count 1 --steps {steps}"
+
+
+def run_rules(seed: int, steps: int) -> Seen:
+    """Run a seed of the world in memory, which tries the rules."""
+    outcome = Simulation(seed, reduce).run(steps)
+    seen = {name: getattr(outcome, name) for name in ("events", "superseded", "stable", "provable")}
+    return [Counter(seen), outcome.ended, outcome.rules]
+
+
+def run_homes(seed: int, steps: int) -> Seen:
+    """Run a seed of the world of real homes, which tries the product."""
+    with homes_run(seed) as simulation:
+        outcome = simulation.run(steps)
+    return [outcome.seen, outcome.ended, outcome.rules, outcome.refusals]
 
 
 def main() -> int:
     """Run `count` seeds from `seed`; print the command of each that breaks a law, and what was seen in all."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulator")
+    parser.add_argument("--homes", action="store_true", help="real homes instead of replicas in memory")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
+    parser.add_argument("--steps", type=int)
     asked = parser.parse_args()
-    broken, seen, ended, rules = 0, Counter[str](), Counter[str](), Counter[str]()
+    run: Callable[[int, int], Seen] = run_homes if asked.homes else run_rules
+    steps: int = asked.steps or (HOMES_STEPS if asked.homes else DEFAULT_STEPS)
+    broken = 0
+    seen: Seen = []
     for seed in range(asked.seed, asked.seed + asked.count):
         try:
-            outcome = Simulation(seed, reduce).run(asked.steps)
-        except LawBrokenError as error:
+            found = run(seed, steps)
+        except Exception as error:  # noqa: BLE001  # whatever a seed raises, its command is printed and the rest run
             broken += 1
-            sys.stdout.write(f"{error}\n  {command(seed, asked.steps)}\n")
+            if not isinstance(error, LawBrokenError):
+                traceback.print_exc(file=sys.stdout)
+            sys.stdout.write(f"{error}\n  {command(seed, steps, homes=asked.homes)}\n")
+            sys.stdout.flush()
             continue
-        seen.update(
-            events=outcome.events, superseded=outcome.superseded, stable=outcome.stable, provable=outcome.provable
-        )
-        ended += outcome.ended
-        rules += outcome.rules
-    sys.stdout.write(f"{asked.count} seeds, {broken} broken a law\n{dict(seen)}\n{dict(ended)}\n{dict(rules)}\n")
+        seen = [some + other for some, other in zip(seen, found, strict=True)] if seen else found
+    sys.stdout.write(f"{asked.count} seeds, {broken} broke a law\n")
+    for counts in seen:
+        sys.stdout.write(f"{dict(counts)}\n")
     return 1 if broken else 0
 
 

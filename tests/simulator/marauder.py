@@ -1,0 +1,74 @@
+"""A hostile member among real homes: what the adversary says, and beside it blocks that acceptance must stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ledger.acceptance import Refusal
+from ledger.cid import Cid
+from ledger.codec import encode
+from ledger.events import PARENTS_MAX
+from ledger.signing import sign_event
+from tests.simulator.adversary import Adversary
+
+_CROWD: Final = 70
+"""More concurrent events than an event can have parents."""
+
+
+class Marauder(Adversary):
+    """An adversary that also knows bytes: forgeries, other ledgers, floods of blocks whose links do not exist."""
+
+    def act(self, now_ms: int) -> list[Cid]:
+        """Do harm, as far as an event has room for it."""
+        try:
+            return super().act(now_ms)
+        except Refusal:
+            return []
+
+    def parents(self) -> tuple[Cid, ...]:
+        """Return some part of the past, and one event where it has more heads than an event can name."""
+        chosen = super().parents()
+        fits = len(self.world.heads(self.world.closure(chosen))) <= PARENTS_MAX
+        return chosen if fits else (self.random.choice(list(self.world.events)),)
+
+    def crowd(self, now_ms: int) -> list[Cid]:
+        """Make more heads at once than an honest event can name, of the log and perhaps of a task."""
+        parents, task = self.parents(), self.task()
+        ops = [] if task is None or self.random.random() < 0.5 else [self.on_task("alone", task)]
+        return [
+            self.world.event(self.key, *ops, parents=parents, time=now_ms + step, grant=self.grants[0])
+            for step in range(_CROWD)
+        ]
+
+    def forgeries(self) -> list[bytes]:
+        """Return blocks that no peer may accept, nor anything that links them."""
+        victim = self.world.events[self.random.choice(list(self.world.events))].event
+        forged = replace(victim, time=victim.time + 1).encode()
+        return [
+            self.random.randbytes(60),
+            encode({"v": 1, "kind": "event", "nonsense": self.random.randint(0, 9)}),
+            forged,
+            replace(victim, actor=self.key.actor).encode(),
+            self.block((Cid.of(forged),)),
+            self.block((self.world.ledger,), ledger=Cid.of(b"another")),
+            self.block((self.world.ledger,), height=9),
+        ]
+
+    def orphans(self) -> list[bytes]:
+        """Return a flood of signed blocks whose links nobody has."""
+        return [self.block((Cid.of(self.random.randbytes(8)),), height=2 + i) for i in range(30)]
+
+    def block(self, parents: tuple[Cid, ...], *, ledger: Cid | None = None, height: int = 2) -> bytes:
+        """Return a signed witness on anything at all."""
+        return sign_event(
+            self.key,
+            ledger=ledger or self.world.ledger,
+            grant=self.grants[0],
+            parents=parents,
+            cites=(),
+            blobs=(),
+            height=height,
+            time=self.world.genesis.created + 10,
+            ops=(),
+        )
