@@ -66,7 +66,7 @@ def taken_lines(taken: Any) -> list[str]:
 
 def is_home(place: Path) -> bool:
     """Return whether a path names a home (a folder with a ledger), rather than a CAR file."""
-    from scheduler.home import DATABASE_NAME
+    from scheduler.place import DATABASE_NAME
 
     if not place.is_dir():
         return False

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ledger.events import Role
     from ledger.keys import SigningKey
     from ledger.operations import Operation
-    from scheduler.home import Home, Writing
+    from scheduler.home import Home
+    from scheduler.writing import Writing
 
 _BATCH_OPERATIONS: Final = 128
 _TRANSACTION_EVENTS: Final = 8

@@ -80,7 +80,8 @@ def _policy(chosen: dict[str, Any], *, open_: bool) -> Policy:
 
 def _found(session: Session, name: str, owner: list[str], policy: Policy, *, with_key: bool) -> Home:
     from ledger.keys import SigningKey, parse_did_key
-    from scheduler.home import OWNER_KEY_NAME, Home
+    from scheduler.home import Home
+    from scheduler.place import OWNER_KEY_NAME
 
     owners = [parse_did_key(text) for text in owner]
     if not with_key and not owners:

@@ -91,7 +91,7 @@ def submit(
 
 
 def _now_ms() -> int:
-    from scheduler.home import wall_clock_ms
+    from scheduler.place import wall_clock_ms
 
     return wall_clock_ms()
 

@@ -52,7 +52,7 @@ Fault = dict[str, Any]
 
 
 def _verify_file(session: Session, file: Path) -> tuple[dict[str, Any], list[Fault]]:
-    from scheduler.home import wall_clock_ms
+    from scheduler.place import wall_clock_ms
     from scheduler.replay import replay_car
 
     try:

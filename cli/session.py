@@ -35,7 +35,7 @@ class Session:
     @property
     def folder(self) -> Path:
         """The folder of the home: `--home`, else P2P_WORKFLOW_HOME, else the platform's data folder."""
-        from scheduler.home import home_folder
+        from scheduler.place import home_folder
 
         return home_folder(self.settings.home)
 

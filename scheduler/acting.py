@@ -20,8 +20,9 @@ from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Attachment, Operation, Submit, TaskOperation
 from ledger.signing import DraftError
 from scheduler.action_errors import RequestError, WithoutEffectError
-from scheduler.home import Home, Writing
+from scheduler.home import Home
 from scheduler.queue import TaskQueue
+from scheduler.writing import Writing
 
 FOLLOWS_MAX: Final = 64
 """How many of a task's heads an operation follows, where more than that are not needed to be sound."""

@@ -7,14 +7,11 @@ Leaves out who may act (scheduler.membership) and what to do (scheduler.actions)
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from crdt.board import Board
 from crdt.board_store import TaskState
@@ -22,57 +19,29 @@ from crdt.fold import TaskFold
 from crdt.state_root import REDUCER_VERSION
 from ledger.acceptance import unsafe_signed, verify_genesis
 from ledger.cid import Cid
-from ledger.database import Database, StoreFullError, StoreMissingError, StoreReadOnlyError, open_database
-from ledger.events import PARENTS_MAX, Event, Genesis, Policy, Role, VerifiedEvent
-from ledger.intake import Intake, IntakeReport
+from ledger.database import Database, StoreFullError, StoreMissingError, StoreReadOnlyError
+from ledger.events import Event, Genesis, Policy, Role, VerifiedEvent
+from ledger.intake import Intake
 from ledger.keyring import KeyExistsError, KeyRing
 from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Operation
-from ledger.signing import draft_event
 from ledger.store import EventStore
-from ledger.tables import LEDGER_DDL, LEDGER_SCHEMA_VERSION
-from scheduler.board_rows import DDL
 from scheduler.board_tables import SqliteBoardStore
-from scheduler.membership import Membership, NotAMemberError
+from scheduler.membership import Membership
+from scheduler.place import (
+    OWNER_KEY_NAME,
+    Clock,
+    HomeExistsError,
+    HomeNotFoundError,
+    exists,
+    holds_ledger,
+    is_founded,
+    missing,
+    open_store,
+    wall_clock_ms,
+)
 from scheduler.task_index import TaskIndex
-
-HOME_VARIABLE: Final = "P2P_WORKFLOW_HOME"
-DATABASE_NAME: Final = "ledger.sqlite3"
-OWNER_KEY_NAME: Final = "owner"
-Clock = Callable[[], int]
-
-
-class HomeError(Exception):
-    """The home cannot do what was asked; the message says what is wrong, where, and what to do."""
-
-
-class HomeNotFoundError(HomeError):
-    """There is no ledger in this folder."""
-
-
-class HomeExistsError(HomeError):
-    """There is a ledger in this folder already: one home is one ledger."""
-
-
-class NotAcceptedError(HomeError):
-    """An event made here was not accepted here: a defect, or a clock that was set back. Nothing was written."""
-
-
-def wall_clock_ms() -> int:
-    """Return the time in ms since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def home_folder(explicit: str | Path | None = None) -> Path:
-    """Return the folder of the home: the one given, else P2P_WORKFLOW_HOME, else the platform's data folder."""
-    chosen = explicit or os.environ.get(HOME_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "p2p-workflow"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "p2p-workflow"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "p2p-workflow"
+from scheduler.writing import Writing
 
 
 class Home:
@@ -87,8 +56,8 @@ class Home:
         self._beats: dict[ActorKey, int] = {}
         self.first_accepted: list[VerifiedEvent] = []
         with database.reading():
-            if not _is_founded(database):
-                raise _missing(folder)
+            if not is_founded(database):
+                raise missing(folder)
             self.intake = Intake(database, self._on_accept)
         self.ledger: Cid = self.intake.ledger
         self.genesis: Genesis = self.intake.genesis
@@ -122,8 +91,8 @@ class Home:
         there is a ledger.
         """
         keys = KeyRing(folder / "keys")
-        if _holds_ledger(folder):
-            raise _exists(folder)
+        if holds_ledger(folder):
+            raise exists(folder)
         founders = set(owners)
         if owner_key is not None or not owners:
             kept = keys.ensure(OWNER_KEY_NAME, owner_key)
@@ -139,19 +108,19 @@ class Home:
     def enter(cls, folder: Path, genesis_block: bytes, *, clock: Clock = wall_clock_ms) -> Home:
         """Return a home in `folder` for an existing ledger; its events come by import or sync."""
         verify_genesis(genesis_block)
-        if _holds_ledger(folder):
-            raise _exists(folder)
+        if holds_ledger(folder):
+            raise exists(folder)
         return cls._create(folder, genesis_block, clock)
 
     @classmethod
     def _create(cls, folder: Path, genesis_block: bytes, clock: Clock) -> Home:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database = _open(folder, create=True)
+        database = open_store(folder, create=True)
         try:
             with database.transaction():
                 store = EventStore(database)
                 if store.find_genesis() is not None:  # another process was faster
-                    raise _exists(folder)
+                    raise exists(folder)
                 store.put_genesis(genesis_block)
                 store.put_value("ledger", Cid.of(genesis_block))
             return cls(folder, database, clock)
@@ -163,9 +132,9 @@ class Home:
     def open(cls, folder: Path, *, clock: Clock = wall_clock_ms) -> Home:
         """Return the home in `folder`. Raises HomeNotFoundError without a ledger, StoreError as the store does."""
         try:
-            database = _open(folder, create=False)
+            database = open_store(folder, create=False)
         except StoreMissingError:
-            raise _missing(folder) from None
+            raise missing(folder) from None
         try:
             home = cls(folder, database, clock)
             home._settle_clock()
@@ -325,96 +294,3 @@ class Home:
         if not self.first_accepted:
             self.first_accepted.append(event)
         self.beat(event.event.actor, min(event.event.time, self.now_ms()))
-
-
-class Writing:
-    """One transaction of a home."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-
-    @property
-    def time(self) -> int:
-        """The time the next event will have, ms: now, or later where a head is ahead of the local clock (A10)."""
-        home = self.home
-        links = (home.intake.find(cid) for cid in home.board.heads)
-        return max(home.now_ms(), *(link.time for link in links if link is not None))
-
-    def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
-        """Sign an event, accept it and fold it. `role` is what the operations need; None: any standing grant does.
-
-        Raises NotAMemberError where the key has no such grant, ledger.signing.DraftError for what fits no event.
-        """
-        home = self.home
-        grant = home.members.grant_for(key.actor, role)
-        if grant is None:
-            raise NotAMemberError(key.actor, role)
-        # An event must have seen all its author has, revocations above all: soundness is judged by its own past. So
-        # where there are more heads than an event can have parents, witnesses gather them first.
-        while len(home.board.heads) > PARENTS_MAX:
-            self._sign(key, grant, home.board.heads[:PARENTS_MAX], ())
-        return self._sign(key, grant, home.board.heads, operations)
-
-    def _sign(
-        self, key: SigningKey, grant: Cid, parents: Sequence[Cid], operations: Sequence[Operation]
-    ) -> VerifiedEvent:
-        home = self.home
-        block = draft_event(
-            key,
-            ledger=home.ledger,
-            grant=grant,
-            parents=parents,
-            operations=operations,
-            find=home.intake.find,
-            now_ms=home.now_ms(),
-        )
-        home.first_accepted.clear()
-        report = home.intake.offer((block,), home.now_ms())
-        if not home.first_accepted:
-            raise NotAcceptedError(f"the event {Cid.of(block)} made here was not accepted: {report}")
-        return home.first_accepted[0]  # what had waited for this event comes after it
-
-    def offer(self, blocks: Iterable[bytes]) -> IntakeReport:
-        """Take in blocks of others, in any order."""
-        return self.home.intake.offer(blocks, self.home.now_ms())
-
-    def add_blob(self, data: bytes) -> Cid:
-        """Keep a payload of at most 1 MiB beside the events; return the CID to name it by."""
-        cid = Cid.of_raw(data)
-        self.home.intake.blobs.put_many(((cid, data),))
-        return cid
-
-    def heard(self, actor: ActorKey) -> None:
-        """Note a heartbeat of a peer of this home."""
-        self.home.beat(actor, self.home.now_ms())
-
-
-def _open(folder: Path, *, create: bool) -> Database:
-    ddl = (*LEDGER_DDL, *DDL)
-    return open_database(folder / DATABASE_NAME, ddl=ddl, version=LEDGER_SCHEMA_VERSION, create=create)
-
-
-def _holds_ledger(folder: Path) -> bool:
-    """Tell whether there is a ledger. What a first use left when it was broken off is none, and can be gone on with."""
-    try:
-        with _open(folder, create=False) as database, database.reading():
-            return _is_founded(database)
-    except StoreMissingError:
-        return False
-
-
-def _is_founded(database: Database) -> bool:
-    """Tell whether a ledger was founded in a store; raise StoreCorruptError where it would go by another name now."""
-    store = EventStore(database)
-    genesis = store.find_genesis()
-    if genesis is not None and store.find_value("ledger") != Cid.of(genesis):
-        raise database.damaged("the genesis block has changed")
-    return genesis is not None
-
-
-def _exists(folder: Path) -> HomeExistsError:
-    return HomeExistsError(f"{folder} holds a ledger already: one home is one ledger")
-
-
-def _missing(folder: Path) -> HomeNotFoundError:
-    return HomeNotFoundError(f"no ledger in {folder}: found one with `p2p-workflow init`")

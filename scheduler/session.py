@@ -21,9 +21,10 @@ from ledger.events import Role, TaskKey
 from ledger.keys import did_key
 from ledger.operations import Join
 from scheduler.actions import ActionError, Taken, resolve
-from scheduler.home import Home, home_folder
+from scheduler.home import Home
 from scheduler.live import task_of
 from scheduler.peers import KnownPeers
+from scheduler.place import home_folder
 from scheduler.queue import TaskQueue
 from scheduler.renewal import Renewer
 from scheduler.task import P2PTask

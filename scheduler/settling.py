@@ -19,10 +19,11 @@ from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Attachment, Complete, Fail, Operation, Release, Renew, Report
 from scheduler.acting import acting, follows, keep, own_claim, write
 from scheduler.action_errors import HeldByOtherError, NotHeldError, TaskOverError
-from scheduler.home import Home, Writing
+from scheduler.home import Home
 from scheduler.names import get_task
 from scheduler.queue import TaskQueue
 from scheduler.taking import Taken, check_ready, claim, claim_of, lease_by_hand, taken
+from scheduler.writing import Writing
 
 _EVENT_RENEWALS: Final = 128
 """Claims renewed in one event."""

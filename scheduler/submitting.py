@@ -20,9 +20,10 @@ from ledger.operations import Attachment, Spec, Submit
 from ledger.schema import SchemaError
 from scheduler.acting import acting, keep, write
 from scheduler.action_errors import AmbiguousTaskError, ConflictError, RequestError
-from scheduler.home import Home, Writing
+from scheduler.home import Home
 from scheduler.names import find_task, get_task
 from scheduler.task import PRIORITY_DEFAULT, P2PTask
+from scheduler.writing import Writing
 
 _EVENT_BYTES: Final = BLOCK_BYTES_MAX - 8_192
 """Room for operations in one event, in bytes: less its envelope with 64 parents and the links to its blobs."""

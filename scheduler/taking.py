@@ -18,10 +18,11 @@ from ledger.operations import Claim
 from scheduler.acting import acting, event_time, follows, inputs, write
 from scheduler.action_errors import HeldByOtherError, NotReadyError, TaskOverError
 from scheduler.assignment import LIVENESS_LEASES
-from scheduler.home import Home, Writing
+from scheduler.home import Home
 from scheduler.membership import NotAMemberError
 from scheduler.names import get_task
 from scheduler.queue import TaskQueue
+from scheduler.writing import Writing
 
 LEASE_BY_HAND_MS: Final = 900_000
 """Lease of a task taken by hand, which nobody renews."""

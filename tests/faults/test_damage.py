@@ -12,7 +12,8 @@ import pytest
 from crdt.records import Snapshot
 from ledger.database import StoreCorruptError, StoreError
 from ledger.operations import Claim, Complete
-from scheduler.home import DATABASE_NAME, Home, HomeNotFoundError
+from scheduler.home import Home
+from scheduler.place import DATABASE_NAME, HomeNotFoundError
 from tests.faults.audit import audit
 from tests.faults.work import Time, submit_of
 from tests.support.worlds import signing_key
