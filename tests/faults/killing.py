@@ -190,7 +190,7 @@ def main(first: int, count: int) -> int:
                 killed += kill_one(Plan.of(seed), stock, folder)
             except Exception:  # noqa: BLE001  # every failure is reported with its command
                 traceback.print_exc()
-                print(f"FAILED {Plan.of(seed)}\nagain: python -m tests.faults.killing {seed} 1", file=sys.stderr)  # noqa: T201
+                print(f"FAILED {Plan.of(seed)}\nagain: python -m tests.faults.killing {seed} 1", file=sys.stderr)  # noqa: T201  # a report on the terminal
                 failed += 1
     print(f"{count} seeds, {killed} killed, {failed} failed")  # noqa: T201
     return failed
