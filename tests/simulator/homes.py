@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from crdt.records import Snapshot
 from crdt.view import FINAL, Status, view
 from ledger.cid import Cid
 from ledger.operations import Admit
+from tests.simulator.fate import RUN_AWAY_MS, Fate
 from tests.simulator.hands import Hand
 from tests.simulator.household import CrashError, Household
 from tests.simulator.marauder import Marauder
@@ -31,8 +32,6 @@ from tests.support.worlds import CREATED, World, signing_key
 HOMES_STEPS: Final = 200
 _QUIET_MS: Final = 90_000
 _ROUND_MS: Final = 500
-_RUN_AWAY_MS: Final = 2_000
-"""How far a clock runs away, and by how much no event is ahead of the true time for longer."""
 _SETTLED: Final = FINAL | {Status.BLOCKED}
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder in memory, where the system has one
 
@@ -97,6 +96,7 @@ class HomesSimulation:
             household = self.households[place % len(self.households)]
             self.hands.append(Worker(name, signing_key(name), household, self.random))
         self.meeting = Meeting(self.households, self.world, self.random)
+        self.fate = Fate(self.meeting, self.random, self.outcome.seen)
         self.islands: list[set[str]] = []
         self.mail: list[Letter] = []
         self.orphans: set[Cid] = set()
@@ -135,7 +135,7 @@ class HomesSimulation:
         if self.random.random() < 0.2:
             self.harm()
         elif self.random.random() < 0.2:
-            self.befall(self.random.choice(self.households))
+            self.fate.befall(self.random.choice(self.households))
         else:
             self.work(self.random.choice(self.hands))
 
@@ -170,7 +170,7 @@ class HomesSimulation:
             try:
                 letter.to.offer((blocks[:cut], blocks[cut:]))
             except CrashError:
-                self.note("crash of the carrier")
+                self.fate.note("crash of the carrier")
                 if self.random.random() < 0.5:
                     letter.to.reopen()
             finally:
@@ -197,7 +197,7 @@ class HomesSimulation:
 
     def crowd(self, rogue: Marauder) -> list[Cid]:
         """Let a rogue make more heads than an event can name."""
-        self.note("crowd")
+        self.fate.note("crowd")
         return rogue.crowd(self.now_ms)
 
     def work(self, hand: Hand) -> None:
@@ -210,7 +210,7 @@ class HomesSimulation:
             if other is here or not self.connected(here, other) or self.random.random() < 0.5:
                 continue
             if self.random.random() < 0.2:
-                self.note("exchange")
+                self.fate.note("exchange")
                 one, two = self.random.sample((here, other), k=2)
                 one.pull(two)
                 if self.random.random() < 0.5:
@@ -219,66 +219,6 @@ class HomesSimulation:
                 what = made if self.random.random() < 0.6 else here.accepted()
                 at = self.now_ms + self.random.choice((1, 80, 600))
                 self.mail.append(Letter(at, other, self.blocks(what)))
-
-    def befall(self, household: Household) -> None:
-        """Let something happen to a home."""
-        events: tuple[Callable[[Household], None], ...] = (
-            self.reopen,
-            self.rebuild,
-            self.compare,
-            self.back_up,
-            self.restore,
-            self.run_away,
-        )
-        self.random.choices(events, weights=(4, 2, 2, 3, 1, 2))[0](household)
-
-    def note(self, what: str) -> None:
-        """Count what happened."""
-        self.outcome.seen[what] += 1
-
-    def reopen(self, household: Household) -> None:
-        """End a carrier's process and begin it anew."""
-        self.note("reopen")
-        household.reopen()
-
-    def rebuild(self, household: Household) -> None:
-        """Lose the board, and fold it anew from the blocks."""
-        self.note("rebuild")
-        before = household.home.state_root()
-        household.home.rebuild()
-        if household.home.state_root() != before:
-            raise LawBrokenError(f"the board of {household.name}, folded anew, is another")
-
-    def compare(self, household: Household) -> None:
-        """Hold a board against the slow reducer, in the middle of everything."""
-        self.note("compare")
-        with household.home.reading():
-            board = household.home.board.snapshot()
-        if board != self.meeting.slow(household.accepted()):
-            raise LawBrokenError(f"the board of {household.name} is not the slow reducer's")
-
-    def back_up(self, household: Household) -> None:
-        """Copy a home's file, where its clock is right."""
-        if not household.clock.ahead_ms:
-            self.note("backup")
-            household.back_up()
-
-    def restore(self, household: Household) -> None:
-        """Set a home back to its last copy: what only it had is lost, what others have comes back."""
-        self.note("restore")
-        if self.random.random() < 0.5:
-            self.random.choice([other for other in self.households if other is not household]).pull(household)
-        gone = household.restore()
-        elsewhere = {cid for other in self.households for cid in (*other.accepted(), *other.held())}
-        household.promised -= gone - elsewhere
-
-    def run_away(self, household: Household) -> None:
-        """Let a clock run ahead, or set it right again."""
-        self.note("clock")
-        if household.clock.ahead_ms:
-            household.set_clock_right(restart=self.random.random() < 0.5)
-        else:
-            household.clock.ahead_ms = _RUN_AWAY_MS
 
     # ---- healing and quiet
 
@@ -290,7 +230,7 @@ class HomesSimulation:
         self.islands, self.mail = [], []
         for household in self.households:
             household.set_clock_right(restart=True)
-        self.pass_time(_RUN_AWAY_MS * 2)
+        self.pass_time(RUN_AWAY_MS * 2)
         self.meeting.scatter(self.junk)
         self.meeting.sync()
         self.meeting.check_promises()

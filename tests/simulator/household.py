@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from crdt.records import Snapshot
 from ledger.cid import Cid
 from ledger.exchange import Replica, pull
 from ledger.intake import IntakeReport
@@ -82,6 +83,11 @@ class Household:
         self.home = self.open()
 
     # ---- what it holds
+
+    def snapshot(self) -> Snapshot:
+        """Return the board as it is kept."""
+        with self.home.reading():
+            return self.home.board.snapshot()
 
     def accepted(self) -> list[Cid]:
         """Return the accepted events in order of arrival."""
