@@ -9,6 +9,7 @@ from ledger.acceptance import Refusal
 from ledger.cid import Cid
 from ledger.codec import encode
 from ledger.events import PARENTS_MAX
+from ledger.operations import Claim, Submit
 from ledger.signing import sign_event
 from tests.simulator.adversary import Adversary
 
@@ -33,9 +34,23 @@ class Marauder(Adversary):
         return chosen if fits else (self.random.choice(list(self.world.events)),)
 
     def crowd(self, now_ms: int) -> list[Cid]:
-        """Make more heads at once than an honest event can name, of the log and perhaps of a task."""
-        parents, task = self.parents(), self.task()
-        ops = [] if task is None or self.random.random() < 0.5 else [self.on_task("alone", task)]
+        """Make more heads at once than an honest event can name: of the log, and perhaps of a task.
+
+        The claims are sound: of what is without effect a home lists so many for each actor and task, in the order of
+        their arrival, and no more.
+        """
+        open_ = [
+            (cid, op.key)
+            for cid, event in self.world.events.items()
+            for op in self.said(cid)
+            if isinstance(op, Submit) and event.event.actor != self.key.actor
+            if not (op.spec.needs or op.spec.not_before or op.spec.expires_at)
+        ]
+        if not open_ or self.random.random() < 0.5:
+            ops, parents = [], self.parents()
+        else:
+            submit, task = self.random.choice(open_)
+            ops, parents = [Claim(task, (submit,), 4_000)], (submit,)
         return [
             self.world.event(self.key, *ops, parents=parents, time=now_ms + step, grant=self.grants[0])
             for step in range(_CROWD)
