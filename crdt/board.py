@@ -149,6 +149,7 @@ class Board:
     def _void(self, voided: list[Cid]) -> None:
         """Fold again what a revocation has taken events from (R4): one task each, never the ledger."""
         self.graph.survey()
+        self._state.roster.forget()
         self.task_graph.clear()
         touched: set[TaskKey] = set()
         for cid in voided:
@@ -192,7 +193,7 @@ class Board:
 
     def active_workers(self) -> frozenset[ActorKey]:
         """Return who joined last under a grant that stands (R5)."""
-        return self._state.roster.active_workers(self.ledger, self.graph.counts)
+        return self._state.roster.active_workers(self.graph.counts)
 
     @property
     def heads(self) -> tuple[Cid, ...]:

@@ -51,32 +51,51 @@ class RosterFold:
     admissions: dict[tuple[ActorKey, Cid], AdmissionFact] = field(default_factory=dict)
     revocations: list[Revocation] = field(default_factory=list)
     presences: dict[ActorKey, list[PresenceFact]] = field(default_factory=dict)
+    _fences: dict[tuple[ActorKey, Cid], int] = field(default_factory=dict)
+    """The revocations by whom and what they name, as bits: an event costs one look-up however many there are."""
+    _roster: Roster | None = None
+    _active: frozenset[ActorKey] | None = None
+
+    def forget(self) -> None:
+        """Forget what was derived from the parts: one of them has changed, or which events count."""
+        self._roster = self._active = None
 
     def admit(self, cid: Cid, event: Event, op: Admit) -> None:
         """Add an admission; the event itself is the grant it gives."""
         self.admissions[op.actor, cid] = AdmissionFact(event.height, op.roles, op.labels, op.name)
+        self.forget()
 
     def revoke(self, cid: Cid, event: Event, op: Revoke) -> int:
         """Add a revocation and return its number."""
-        self.revocations.append(Revocation(cid, op.actor, op.grant or event.ledger, op.keep))
-        return len(self.revocations) - 1
+        return self.add(Revocation(cid, op.actor, op.grant or event.ledger, op.keep))
+
+    def add(self, revocation: Revocation) -> int:
+        """Add a revocation and return its number."""
+        number = len(self.revocations)
+        self.revocations.append(revocation)
+        named = (revocation.actor, revocation.grant)
+        self._fences[named] = self._fences.get(named, 0) | 1 << number
+        self.forget()
+        return number
 
     def meet(self, cid: Cid, event: Event, op: Join | Leave) -> None:
         """Add a join or leave."""
         labels, slots = (op.labels, op.slots) if isinstance(op, Join) else ((), None)
         presence = Presence(event.actor, isinstance(op, Join), labels, slots, cid, event.grant)
         self.presences.setdefault(event.actor, []).append(PresenceFact(event.height, presence))
+        self.forget()
 
     def fences_against(self, actor: ActorKey, grant: Cid) -> int:
         """Return the revocations, as a set of bits, that name exactly this actor and grant."""
-        bits = 0
-        for number, revocation in enumerate(self.revocations):
-            if revocation.actor == actor and revocation.grant == grant:
-                bits |= 1 << number
-        return bits
+        return self._fences.get((actor, grant), 0)
 
     def roster(self, ledger: Cid, admission: Admission, counts: Callable[[Cid], bool]) -> Roster:
         """Return the roster, leaving out joins and leaves of events that do not count (R5)."""
+        if self._roster is None:
+            self._roster = self._make_roster(ledger, admission, counts)
+        return self._roster
+
+    def _make_roster(self, ledger: Cid, admission: Admission, counts: Callable[[Cid], bool]) -> Roster:
         revoked: dict[tuple[ActorKey, Cid], set[Cid]] = {}
         for revocation in self.revocations:
             revoked.setdefault((revocation.actor, revocation.grant), set()).add(revocation.cid)
@@ -102,13 +121,16 @@ class RosterFold:
         facts = (fact for fact in self.presences[actor] if counts(fact.presence.cid))
         return max(facts, key=lambda fact: order_key(fact.height, fact.presence.cid)).presence
 
-    def active_workers(self, ledger: Cid, counts: Callable[[Cid], bool]) -> frozenset[ActorKey]:
+    def active_workers(self, counts: Callable[[Cid], bool]) -> frozenset[ActorKey]:
         """Return who joined last under a grant that stands (R5)."""
-        return frozenset(
-            presence.actor
-            for presence in (self._latest(actor, counts) for actor in self._present(counts))
-            if presence.joined and not self.fences_against(presence.actor, presence.grant)
-        )
+        if self._active is None:
+            latest = (self._latest(actor, counts) for actor in self._present(counts))
+            self._active = frozenset(
+                presence.actor
+                for presence in latest
+                if presence.joined and not self.fences_against(presence.actor, presence.grant)
+            )
+        return self._active
 
 
 def refuse_roster_operation(

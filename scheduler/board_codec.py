@@ -99,7 +99,8 @@ def decode_roster(data: bytes) -> RosterFold:
         (actor, grant): AdmissionFact(height, tuple(roles), tuple(labels), name)
         for actor, grant, height, roles, labels, name in admissions
     }
-    roster.revocations = [Revocation(cid, actor, grant, tuple(keep)) for cid, actor, grant, keep in revocations]
+    for cid, actor, grant, keep in revocations:
+        roster.add(Revocation(cid, actor, grant, tuple(keep)))
     for height, actor, joined, labels, slots, cid, grant in presences:
         presence = Presence(actor, joined, tuple(labels), slots, cid, grant)
         roster.presences.setdefault(actor, []).append(PresenceFact(height, presence))

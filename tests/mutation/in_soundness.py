@@ -24,7 +24,11 @@ IN_SOUNDNESS: Final[tuple[Mutation, ...]] = (
         ("R2", '"owners are fixed by the genesis") if op.actor', '"") if False and op.actor'),
         ("R3", 'return "R3", "the grant lacks the role worker"', "return None"),
         ("R3", 'return "R3", "labels that the grant does not list"', "return None"),
-        ("R4", "revocation.actor == actor and revocation.grant == grant", "revocation.actor == actor"),
+        (
+            "R4",
+            "return self._fences.get((actor, grant), 0)",
+            "return sum(bits for (other, _), bits in self._fences.items() if other == actor)",
+        ),
         ("R5a", "            if grant == ledger and", "            if False and"),
         (
             "R5a",
