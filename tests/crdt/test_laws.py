@@ -15,6 +15,7 @@ from crdt.slow import reduce, rules_broken
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.operations import Admit, Cancel, Claim, Complete, Fail, Operation, Release, Revoke
+from tests.support.fast import reduce_fast
 from tests.support.wild import wild_world
 from tests.support.worlds import World, a_spec, signing_key
 
@@ -26,8 +27,11 @@ ADA, BEN = signing_key("ada"), signing_key("ben")
 
 
 def board(world: World, cids: Iterable[Cid]) -> Snapshot:
-    """Return the snapshot of some events of a world."""
-    return reduce(world.ledger, world.genesis, world.of(cids))
+    """Return the snapshot of some events of a world, having checked that both reducers make it: a law is for both."""
+    events = world.of(cids)
+    found = reduce(world.ledger, world.genesis, events)
+    assert reduce_fast(world.ledger, world.genesis, events) == found
+    return found
 
 
 def rules(world: World, cids: Iterable[Cid]) -> dict[tuple[Cid, TaskKey], str]:

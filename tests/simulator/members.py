@@ -178,7 +178,9 @@ class Owner(Hand):
             return []
         target = self.random.choice(targets)
         world = self.household.world
-        seen = world.closure(self._remembered if self.random.random() < 0.5 else heads)
+        seen = world.closure(heads)
+        if self.random.random() < 0.5:
+            seen &= world.closure(self._remembered)
         own = [cid for cid in seen if world.events[cid].event.actor == target]
         inner = {link for cid in own for link in world.closure(world.events[cid].event.links())}
         keep = tuple(sorted(set(own) - inner, key=lambda cid: order_key(world.events[cid].event.height, cid))[-64:])

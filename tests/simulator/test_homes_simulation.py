@@ -14,7 +14,7 @@ def run(seed: int) -> Outcome:
         try:
             return simulation.run(HOMES_STEPS)
         except BaseException as error:
-            error.add_note(command(seed, HOMES_STEPS, homes=True))
+            error.add_note(command(seed, HOMES_STEPS, "--homes"))
             raise
 
 
