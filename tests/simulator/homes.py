@@ -190,7 +190,7 @@ class HomesSimulation:
             self.orphans |= set(map(Cid.of, bad))
             self.junk += bad
         else:
-            made = self.crowd(rogue) if dice < 0.14 else rogue.act(self.now_ms)
+            made = self.crowd(rogue) if dice < 0.15 else rogue.act(self.now_ms)
             bad = list(self.blocks(sorted(self.world.closure(made)) if self.random.random() < 0.6 else made))
         for household in self.random.sample(self.households, k=self.random.randint(0, 2)):
             self.mail.append(Letter(self.now_ms, household, tuple(bad)))

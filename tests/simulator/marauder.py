@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +10,7 @@ from ledger.acceptance import Refusal
 from ledger.cid import Cid
 from ledger.codec import encode
 from ledger.events import PARENTS_MAX
-from ledger.operations import Claim, Submit
+from ledger.operations import Claim, Operation, Release, Renew, Submit
 from ledger.signing import sign_event
 from tests.simulator.adversary import Adversary
 
@@ -34,27 +35,35 @@ class Marauder(Adversary):
         return chosen if fits else (self.random.choice(list(self.world.events)),)
 
     def crowd(self, now_ms: int) -> list[Cid]:
-        """Make more heads at once than an honest event can name: of the log, and perhaps of a task.
+        """Make more heads at once than an honest event can name: of the log, or of a task (counter-examples 2 and 3).
 
-        The claims are sound: of what is without effect a home lists so many for each actor and task, in the order of
-        their arrival, and no more.
+        What is said of a task is sound: of what is without effect a home lists so many for each actor and task, in the
+        order of their arrival, and no more.
         """
-        open_ = [
+        submits = [
             (cid, op.key)
             for cid, event in self.world.events.items()
             for op in self.said(cid)
             if isinstance(op, Submit) and event.event.actor != self.key.actor
             if not (op.spec.needs or op.spec.not_before or op.spec.expires_at)
         ]
-        if not open_ or self.random.random() < 0.5:
-            ops, parents = [], self.parents()
-        else:
-            submit, task = self.random.choice(open_)
-            ops, parents = [Claim(task, (submit,), 4_000)], (submit,)
-        return [
-            self.world.event(self.key, *ops, parents=parents, time=now_ms + step, grant=self.grants[0])
-            for step in range(_CROWD)
-        ]
+        if not submits or self.random.random() < 0.4:
+            return self.many((), self.parents(), now_ms)
+        submit, task = self.random.choice(submits)
+        claim = Claim(task, (submit,), 4_000)
+        if self.random.random() < 0.3:
+            return self.many((claim,), (submit,), now_ms)
+        claimed = self.say((claim,), (submit,), now_ms)
+        released = self.say((Release(task, (claimed,), claimed),), (claimed,), now_ms)
+        return [released, *self.many((Renew(task, (claimed,), claimed, 4_000),), (claimed,), now_ms)]
+
+    def many(self, ops: Sequence[Operation], parents: Sequence[Cid], now_ms: int) -> list[Cid]:
+        """Say the same in many events at once."""
+        return [self.say(ops, parents, now_ms + step) for step in range(_CROWD)]
+
+    def say(self, ops: Sequence[Operation], parents: Sequence[Cid], time: int) -> Cid:
+        """Make an event under the first grant."""
+        return self.world.event(self.key, *ops, parents=parents, time=time, grant=self.grants[0])
 
     def forgeries(self) -> list[bytes]:
         """Return blocks that no peer may accept, nor anything that links them."""
