@@ -44,11 +44,14 @@ class Meeting:
                 household.home.intake.offer_blobs(blobs)
 
     def sync(self) -> None:
-        """Exchange in pairs until nobody sends anything, as must be after one round more than there are homes."""
+        """Exchange in pairs until nobody sends anything.
+
+        What comes can wake what waited, and that is news to the others: each round brings one event further at least.
+        """
         for household in self.households:
             household.offer([])  # takes in what was held
         pairs = list(permutations(self.households, 2))
-        for _ in range(len(self.households) + 1):
+        for _ in range(len(self.world.events) + 1):
             self.random.shuffle(pairs)
             if not sum(into.pull(source) for into, source in pairs):
                 break
