@@ -11,11 +11,13 @@ from cli.carrying import is_home, replica_of
 from cli.command import Command
 from cli.commands_carry import genesis_from
 from cli.errors import InputError
+from cli.previous import read_previous
 from cli.session import Session, session_of
 from cli.times import parse_duration, render_duration
 
 if TYPE_CHECKING:
     from ledger.events import Policy
+    from scheduler.earlier import Previous
     from scheduler.home import Home
 
 
@@ -29,6 +31,10 @@ def init(
     name: Annotated[str, typer.Option(metavar="TEXT", help="A name for people.")] = "default",
     source: Annotated[
         Path | None, typer.Option("--from", metavar="HOME|FILE.car", help="Enter the ledger of this home or CAR.")
+    ] = None,
+    previous: Annotated[
+        Path | None,
+        typer.Option(metavar="HOME|FILE.car", help="The ledger it goes on from: what is done there is not done again."),
     ] = None,
     owner: Annotated[
         list[str] | None, typer.Option(metavar="KEY...", help="Further owners, as did:key; fixed for good.")
@@ -47,7 +53,12 @@ def init(
     policy_aging: Annotated[str | None, typer.Option(metavar="TIME", help="What one priority is worth. [10m]")] = None,
     policy_max_attempts: Annotated[int | None, typer.Option(min=1, max=100, help="Failed attempts. [3]")] = None,
 ) -> None:
-    """Found a ledger, owned by a key made here; or enter an existing one with --from."""
+    """Found a ledger, owned by a key made here; or enter an existing one with --from.
+
+    A ledger's owners and policy are fixed: to change them, found another with --previous, and enter it from other homes
+    with --from and --previous. A request that is done there counts as submitted here where the same key sends it; what
+    is open there is to be submitted anew. Keys are not carried over: see `keys export`.
+    """
     session = session_of(context)
     durations = {
         "lease_ms": policy_lease,
@@ -62,10 +73,13 @@ def init(
         chosen["max_attempts"] = policy_max_attempts
     if source is not None:
         if chosen or owner or open_ or no_owner_key:
-            raise InputError("owners and policy of an existing ledger are fixed", "leave out all options but --from")
-        home, events = _enter(session, source)
+            raise InputError(
+                "owners and policy of an existing ledger are fixed", "leave out all options but --from and --previous"
+            )
+        home, events = _enter(session, source, previous)
     else:
-        home, events = _found(session, name, owner or [], _policy(chosen, open_=open_), with_key=not no_owner_key), 0
+        policy = _policy(chosen, open_=open_)
+        home, events = _found(session, name, owner or [], policy, previous, with_key=not no_owner_key), 0
     with home:
         _print_home(session, home, events, entered=source is not None)
 
@@ -78,25 +92,32 @@ def _policy(chosen: dict[str, Any], *, open_: bool) -> Policy:
     return Policy.from_map(Policy(admission=admission, **chosen).to_map())
 
 
-def _found(session: Session, name: str, owner: list[str], policy: Policy, *, with_key: bool) -> Home:
+def _found(
+    session: Session, name: str, owner: list[str], policy: Policy, previous: Path | None, *, with_key: bool
+) -> Home:
     from ledger.keys import SigningKey, parse_did_key
     from scheduler.home import Home
-    from scheduler.place import OWNER_KEY_NAME
+    from scheduler.place import OWNER_KEY_NAME, exists, holds_ledger
 
     owners = [parse_did_key(text) for text in owner]
     if not with_key and not owners:
         raise InputError("a ledger needs an owner", "name one with --owner, or leave out --no-owner-key")
+    if holds_ledger(session.folder):  # known before the other ledger is read
+        raise exists(session.folder)
+    before = None if previous is None else read_previous(session, previous)
     key = (session.ring().find(OWNER_KEY_NAME) or SigningKey.generate()) if with_key else None
-    return Home.found(session.folder, name=name, policy=policy, owner_key=key, owners=owners)
+    return Home.found(session.folder, name=name, policy=policy, owner_key=key, owners=owners, previous=before)
 
 
-def _enter(session: Session, source: Path) -> tuple[Home, int]:
+def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home, int]:
     """Take in the whole ledger. Broken off, what came is kept, and `sync` or `import` goes on."""
     from ledger.car_io import import_car
     from ledger.exchange import pull
     from scheduler.home import Home
 
-    home = Home.enter(session.folder, genesis_from(source))
+    genesis = genesis_from(source)
+    before: Previous | None = None if previous is None else read_previous(session, previous, genesis)
+    home = Home.enter(session.folder, genesis, previous=before)
     try:
         with session.output.progress("taking in blocks") as step:
             if is_home(source):
@@ -122,6 +143,8 @@ def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> 
         key = home.keys.generate(name)  # so that an owner elsewhere can admit it
     owners = [did_key(actor) for actor in home.genesis.owners]
     policy = dict(sorted(home.policy.to_map().items()))
+    with home.reading():
+        earlier = home.earlier.count()
     document = {
         "ledger": str(home.ledger),
         "folder": str(home.folder),
@@ -129,6 +152,8 @@ def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> 
         "owners": owners,
         "policy": policy,
         "events": events,
+        "previous": [str(cid) for cid in home.genesis.previous],
+        "earlier": earlier,
         "peer_id": name,
         "peer_key": key and did_key(key.actor),
     }
@@ -137,6 +162,8 @@ def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> 
     lines += [f"Owner: {owner}" for owner in owners] + [f"Policy: {words}"]
     if entered:
         lines.append(f"Events: {events}")
+    if home.genesis.previous:
+        lines.append(f"Previous: {earlier:,} tasks done there count as submitted here")
     if key is not None:
         lines.append(f"Peer: {name} {did_key(key.actor)}")
     session.output.result(document, lines)

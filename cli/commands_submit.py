@@ -124,25 +124,37 @@ def _submit(session: Session, requests: list[SubmitRequest], *, many: bool) -> N
         (document,) = documents
         done = "Task submitted successfully" if document["created"] else "Task already submitted"
         lines = [f"✓ {done}", f"Task ID: {document['task_id']}", f"Task Hash: {document['task_hash']}"]
-        session.output.result(document, [*lines, f"Priority: {document['priority']}"])
+        lines.append(f"Priority: {document['priority']}")
+        if document["earlier"]:
+            lines.append("Done in the previous ledger")
+        session.output.result(document, lines)
         return
     created = sum(one.created for one in found)
+    earlier = sum(one.is_earlier for one in found)
+    done_before = f", {earlier} of them done in the previous ledger" if earlier else ""
     session.output.result(
-        {"success": True, "submitted": created, "already": len(found) - created, "tasks": documents},
-        [f"✓ {created} tasks submitted, {len(found) - created} already there"]
+        {
+            "success": True,
+            "submitted": created,
+            "already": len(found) - created,
+            "earlier": earlier,
+            "tasks": documents,
+        },
+        [f"✓ {created} tasks submitted, {len(found) - created} already there{done_before}"]
         + [f"  {document['task_id']}  {document['task_key']}" for document in documents],
     )
 
 
 def _document(one: Submitted) -> dict[str, Any]:
-    spec = one.record.spec
+    spec = one.request.spec
     return {
         "success": True,
         "created": one.created,
+        "earlier": one.is_earlier,
         "task_id": spec.task_id,
         "workflow_id": spec.workflow_id,
         "task_hash": task_hash(spec.task_id, spec.workflow_id),
-        "priority": one.record.priority,
-        "task_key": one.record.key.hex(),
-        "event_cid": str(one.event),
+        "priority": one.request.priority if one.found is None else one.found.priority,
+        "task_key": one.key.hex(),
+        "event_cid": None if one.event is None else str(one.event),
     }

@@ -88,16 +88,23 @@ def write(writing: Writing, key: SigningKey, operations: Sequence[Operation], ro
     return event
 
 
-def keep(writing: Writing, item: Attachment | None) -> Attachment | None:
-    """Return `item` as an event names it: small data inline, larger data as a blob, which is kept beside the events."""
+def named(item: Attachment | None) -> Attachment | None:
+    """Return `item` as an event names it: small data inline, larger data as a blob."""
     if item is None or item.data is None:
         return item
     if len(item.data) <= INLINE_BYTES_MAX:
         return Attachment(item.media_type, data=item.data, size=len(item.data))
-    try:
-        return Attachment(item.media_type, blob=writing.add_blob(item.data), size=len(item.data))
-    except BlockError as error:
-        raise RequestError(f"an attachment is too large: {error}") from error
+    return Attachment(item.media_type, blob=Cid.of_raw(item.data), size=len(item.data))
+
+
+def keep(writing: Writing, item: Attachment | None) -> Attachment | None:
+    """Return `item` as an event names it, and keep what is to be a blob beside the events."""
+    if item is not None and item.data is not None and len(item.data) > INLINE_BYTES_MAX:
+        try:
+            writing.add_blob(item.data)
+        except BlockError as error:
+            raise RequestError(f"an attachment is too large: {error}") from error
+    return named(item)
 
 
 @contextmanager

@@ -39,9 +39,13 @@ DDL: Final = (
     """CREATE TABLE board (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL, changes INTEGER NOT NULL,
        roster BLOB NOT NULL)""",
     "CREATE TABLE heartbeats (actor BLOB PRIMARY KEY, heard INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE earlier (key BLOB PRIMARY KEY, old BLOB NOT NULL, submitter BLOB NOT NULL, task_id TEXT NOT NULL,
+       workflow_id TEXT NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX earlier_by_old ON earlier (old)",
+    "CREATE INDEX earlier_by_name ON earlier (task_id, workflow_id, submitter)",
 )
 TABLES: Final = ("nodes", "verdicts", "tasks", "ignored", "branches", "board")
-"""What a rebuild empties; heartbeats are not derived."""
+"""What a rebuild empties; heartbeats, and what was done in the ledger before, are not derived."""
 
 NODE_COLUMNS: Final = "cid, height, actor, grant_cid, links, revocations, own_revocations, fenced_by, in_log, seen"
 

@@ -27,6 +27,7 @@ from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Operation
 from ledger.store import EventStore
 from scheduler.board_tables import SqliteBoardStore
+from scheduler.earlier import EarlierTasks, Previous, remember
 from scheduler.membership import Membership
 from scheduler.place import (
     OWNER_KEY_NAME,
@@ -63,6 +64,7 @@ class Home:
         self.genesis: Genesis = self.intake.genesis
         self.policy: Policy = self.genesis.policy
         self.events: EventStore = self.intake.events
+        self.earlier = EarlierTasks(database)
         self._store = SqliteBoardStore(database, self.read_event, self.policy)
         self._new_board()
 
@@ -82,13 +84,13 @@ class Home:
         policy: Policy | None = None,
         owner_key: SigningKey | None = None,
         owners: Sequence[ActorKey] = (),
-        previous: Sequence[Cid] = (),
+        previous: Previous | None = None,
         clock: Clock = wall_clock_ms,
     ) -> Home:
         """Found a ledger in `folder` and return its home.
 
-        The key "owner" is made and kept there, unless `owners` alone name who owns it. Raises HomeExistsError where
-        there is a ledger.
+        The key "owner" is made and kept there, unless `owners` alone name who owns it. What is done in the `previous`
+        ledger counts as submitted here. Raises HomeExistsError where there is a ledger.
         """
         keys = KeyRing(folder / "keys")
         if holds_ledger(folder):
@@ -99,21 +101,25 @@ class Home:
             if owner_key is not None and kept.actor != owner_key.actor:
                 raise KeyExistsError(f"there is another key {OWNER_KEY_NAME!r} already in {keys.folder}")
             founders.add(kept.actor)
-        genesis = Genesis(
-            name, clock(), secrets.token_bytes(16), tuple(sorted(founders)), policy or Policy(), tuple(sorted(previous))
-        )
-        return cls._create(folder, genesis.encode(), clock)
+        heads = () if previous is None else previous.heads
+        genesis = Genesis(name, clock(), secrets.token_bytes(16), tuple(sorted(founders)), policy or Policy(), heads)
+        return cls._create(folder, genesis.encode(), previous, clock)
 
     @classmethod
-    def enter(cls, folder: Path, genesis_block: bytes, *, clock: Clock = wall_clock_ms) -> Home:
-        """Return a home in `folder` for an existing ledger; its events come by import or sync."""
+    def enter(
+        cls, folder: Path, genesis_block: bytes, *, previous: Previous | None = None, clock: Clock = wall_clock_ms
+    ) -> Home:
+        """Return a home in `folder` for an existing ledger; its events come by import or sync.
+
+        What is done in `previous`, the ledger that the genesis names, counts as submitted here.
+        """
         verify_genesis(genesis_block)
         if holds_ledger(folder):
             raise exists(folder)
-        return cls._create(folder, genesis_block, clock)
+        return cls._create(folder, genesis_block, previous, clock)
 
     @classmethod
-    def _create(cls, folder: Path, genesis_block: bytes, clock: Clock) -> Home:
+    def _create(cls, folder: Path, genesis_block: bytes, previous: Previous | None, clock: Clock) -> Home:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = open_store(folder, create=True)
         try:
@@ -123,6 +129,8 @@ class Home:
                     raise exists(folder)
                 store.put_genesis(genesis_block)
                 store.put_value("ledger", Cid.of(genesis_block))
+                if previous is not None:
+                    remember(database, Cid.of(genesis_block), previous.done)
             return cls(folder, database, clock)
         except BaseException:
             database.close()

@@ -39,7 +39,7 @@ def resolve(home: Home, key: SigningKey | ActorKey | None, text: str) -> TaskRec
 
 def find_task(home: Home, actor: ActorKey | None, text: str, now: int) -> TaskRecord:
     """Return the task that `text` means, as `resolve` does, within a reading or writing of `home`."""
-    if _KEY_TEXT.fullmatch(text):
+    if is_key_text(text):
         record = home.board.find_record(TaskKey(bytes.fromhex(text)))
         if record is not None:
             return record
@@ -54,6 +54,11 @@ def find_task(home: Home, actor: ActorKey | None, text: str, now: int) -> TaskRe
     if len(found) > 1:
         raise AmbiguousTaskError(text, [record.key for record in found])
     return found[0]
+
+
+def is_key_text(text: str) -> bool:
+    """Return whether `text` can be a task key in hexadecimal."""
+    return _KEY_TEXT.fullmatch(text) is not None
 
 
 def get_task(home: Home, key: TaskKey) -> TaskRecord:

@@ -65,7 +65,8 @@ class P2PWorkflowScheduler:
     def submit_task(self, task: P2PTask) -> bool:
         """Submit a task; return False where this very request was submitted before, whatever became of it.
 
-        Fills in `task.task_key` and `task.assigned_peer`.
+        So too where it was done in the ledger that this one goes on from. Fills in `task.task_key` and
+        `task.assigned_peer`.
 
         Raises:
             ConflictError: this peer submitted another request under the same `task_id` and `workflow_id`.
@@ -75,8 +76,8 @@ class P2PWorkflowScheduler:
         with session.using() as home:
             submitted = actions.submit(home, session.key, actions.request_of(task))[0]
             with session.looking():
-                task.task_key = submitted.record.key.hex()
-                task.assigned_peer = session.assigned_peer(submitted.record)
+                task.task_key = submitted.key.hex()
+                task.assigned_peer = None if submitted.found is None else session.assigned_peer(submitted.found)
             return submitted.created
 
     def get_next_task(self) -> P2PTask | None:

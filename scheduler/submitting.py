@@ -1,7 +1,8 @@
 """Submitting tasks: a request becomes a spec, a spec a task key; the same request is the same task.
 
 Implements: `submit` of specs/tasks.md as an honest submitter makes it, and what the contract says of a request that was
-submitted before. Leaves out completions of a ledger that this one goes on from (`previous`).
+submitted before, or done in the ledger that this one goes on from (specs/events.md, section Moving on).
+Leaves out how a home came to know of that (scheduler.moving).
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from typing import Final
 
 from crdt.records import TaskRecord
 from ledger.cid import Cid
-from ledger.codec import BLOCK_BYTES_MAX, encode
+from ledger.codec import BLOCK_BYTES_MAX, Value, encode
 from ledger.events import Role, TaskKey, task_key
 from ledger.keys import SigningKey
 from ledger.operation_codec import write_spec
 from ledger.operations import Attachment, Spec, Submit
 from ledger.schema import SchemaError
-from scheduler.acting import acting, keep, write
+from scheduler.acting import acting, keep, named, write
 from scheduler.action_errors import AmbiguousTaskError, ConflictError, RequestError
 from scheduler.home import Home
-from scheduler.names import find_task, get_task
+from scheduler.names import find_task, get_task, is_key_text
 from scheduler.task import PRIORITY_DEFAULT, P2PTask
 from scheduler.writing import Writing
 
@@ -50,11 +51,28 @@ class SubmitRequest:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A task that is in the ledger, by the submit `event`; `created` is False where that was there before."""
+    """What a request came to: a task in the ledger by the submit `event`; `created` is False where it was there before.
 
-    record: TaskRecord
-    event: Cid
+    Where it was done in the ledger that this one goes on from, and is no task here, `found` and `event` are None.
+    """
+
+    key: TaskKey
+    request: SubmitRequest
+    found: TaskRecord | None
+    event: Cid | None
     created: bool
+
+    @property
+    def record(self) -> TaskRecord:
+        """The task; LookupError where it was done earlier."""
+        if self.found is None:
+            raise LookupError(f"task {self.key.hex()} was done in the ledger before this one")
+        return self.found
+
+    @property
+    def is_earlier(self) -> bool:
+        """Whether it was done in the ledger that this one goes on from, and is no task here."""
+        return self.found is None
 
 
 def request_of(task: P2PTask) -> SubmitRequest:
@@ -79,7 +97,8 @@ def request_of(task: P2PTask) -> SubmitRequest:
 def submit(home: Home, key: SigningKey, requests: SubmitRequest | Iterable[SubmitRequest]) -> list[Submitted]:
     """Submit requests in one durable transaction, in as few events as hold them; all or none.
 
-    A request that was submitted before makes no event, whatever became of its task.
+    A request that was submitted before makes no event, whatever became of its task; nor does one that was done in the
+    ledger before. A need that was done there is met, and left out of the spec.
 
     Raises:
         ConflictError: `key` has used the name of one for another request.
@@ -95,11 +114,16 @@ def submit(home: Home, key: SigningKey, requests: SubmitRequest | Iterable[Submi
         for ops in _parcels(batch.new.values()):
             event = write(writing, key, ops, Role.SUBMITTER)
             events |= {op.key: event.cid for op in ops}
-        return [_submitted(get_task(home, task), events.pop(task, None)) for task in keys]
+        return [
+            _submitted(home, task, request, events.pop(task, None)) for task, request in zip(keys, listed, strict=True)
+        ]
 
 
-def _submitted(record: TaskRecord, event: Cid | None) -> Submitted:
-    return Submitted(record, event or record.submits[0], created=event is not None)
+def _submitted(home: Home, task: TaskKey, request: SubmitRequest, event: Cid | None) -> Submitted:
+    if home.board.find_record(task) is None and task in home.earlier:
+        return Submitted(task, request, None, None, created=False)
+    record = get_task(home, task)
+    return Submitted(task, request, record, event or record.submits[0], created=event is not None)
 
 
 class _Batch:
@@ -114,20 +138,32 @@ class _Batch:
         self.new: dict[TaskKey, Submit] = {}
 
     def add(self, request: SubmitRequest) -> TaskKey:
-        """Return the task key of a request, and note its submit where the ledger has none of it."""
-        spec = request.spec
-        needs = {*spec.needs, *(self._need(text, spec.workflow_id) for text in request.needs)}
-        spec = replace(spec, needs=tuple(sorted(needs)), payload=keep(self._writing, spec.payload))
-        try:
-            fields = write_spec(spec)
-        except SchemaError as error:
-            raise RequestError(f"task {spec.task_id!r}: {error}") from error
-        task = task_key(self._home.ledger, self._key.actor, fields)
+        """Return the task key of a request, and note its submit where neither this ledger nor the one before has it."""
+        needs = {*request.spec.needs, *(self._need(text, request.spec.workflow_id) for text in request.needs)}
+        done = {need: old for need in needs if (old := self._home.earlier.find_old_key(need)) is not None}
+        spec = replace(request.spec, payload=named(request.spec.payload))
+        task, spec, fields = self._identify(spec, needs - done.keys())
+        if done and self._home.board.find_record(task) is None:
+            # Asked for before the move, its needs had the keys they had there.
+            as_before, _, _ = self._identify(spec, (done.get(need, need) for need in needs))
+            task = as_before if as_before in self._home.earlier else task
+        if task in self._home.earlier and self._home.board.find_record(task) is None:
+            return task
+        keep(self._writing, request.spec.payload)
         self._check_name(spec, task)
         if task not in self.new and self._home.board.find_record(task) is None:
             created_at = self._now if request.created_at is None else request.created_at
             self.new[task] = Submit(task, spec, request.priority, created_at, fields)
         return task
+
+    def _identify(self, spec: Spec, needs: Iterable[TaskKey]) -> tuple[TaskKey, Spec, dict[str, Value]]:
+        """Return a spec with these needs, its map, and its task key."""
+        spec = replace(spec, needs=tuple(sorted(needs)))
+        try:
+            fields = write_spec(spec)
+        except SchemaError as error:
+            raise RequestError(f"task {spec.task_id!r}: {error}") from error
+        return task_key(self._home.ledger, self._key.actor, fields), spec, fields
 
     def _check_name(self, spec: Spec, task: TaskKey) -> None:
         name = (spec.task_id, spec.workflow_id)
@@ -144,12 +180,17 @@ class _Batch:
             return beside
         actor = self._key.actor
         own = [record.key for record in self._home.tasks.named(text, workflow_id) if record.submitter == actor]
+        own = own or self._home.earlier.named(actor, text, workflow_id)
         if len(own) == 1:
             return own[0]
         others = [task for (task_id, _), task in self._named.items() if task_id == text]
         if len(others) > 1:
             raise AmbiguousTaskError(text, others)
-        return others[0] if others else find_task(self._home, actor, text, self._now).key
+        if others:
+            return others[0]
+        if is_key_text(text) and self._home.earlier.find_old_key(key := TaskKey(bytes.fromhex(text))):
+            return key
+        return find_task(self._home, actor, text, self._now).key
 
 
 def _parcels(submits: Iterable[Submit]) -> Iterator[list[Submit]]:
