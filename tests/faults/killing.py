@@ -192,7 +192,7 @@ def main(first: int, count: int) -> int:
                 traceback.print_exc()
                 print(f"FAILED {Plan.of(seed)}\nagain: python -m tests.faults.killing {seed} 1", file=sys.stderr)  # noqa: T201  # a report on the terminal
                 failed += 1
-    print(f"{count} seeds, {killed} killed, {failed} failed")  # noqa: T201
+    print(f"{count} seeds, {killed} killed, {failed} failed")  # noqa: T201  # a report on the terminal
     return failed
 
 
