@@ -42,7 +42,7 @@ def create(path: str, word: str) -> None:
         with database.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('word', ?)", (word,))
         with database.reading() as connection:
-            print(connection.execute("SELECT value FROM meta WHERE key = 'word'").fetchone()[0])  # noqa: T201
+            print(connection.execute("SELECT value FROM meta WHERE key = 'word'").fetchone()[0])  # noqa: T201  # read by the test that started it
 
 
 def append(path: str, count: str) -> None:
@@ -65,7 +65,7 @@ def append(path: str, count: str) -> None:
                     now_ms=T0,
                 )
                 assert intake.offer([block], T0).accepted
-            print(unsafe_signed(block).cid, flush=True)  # noqa: T201
+            print(unsafe_signed(block).cid, flush=True)  # noqa: T201  # read by the test that started it
 
 
 def read_as_nobody(path: str) -> None:
@@ -74,12 +74,12 @@ def read_as_nobody(path: str) -> None:
         os.seteuid(NOBODY)
     with open_database(Path(path), ddl=LEDGER_DDL, version=LEDGER_SCHEMA_VERSION) as database:
         with database.reading() as connection:
-            print(connection.execute("SELECT count(*) FROM blocks").fetchone()[0])  # noqa: T201
+            print(connection.execute("SELECT count(*) FROM blocks").fetchone()[0])  # noqa: T201  # read by the test that started it
         try:
             with database.transaction():
-                print("written")  # noqa: T201
+                print("written")  # noqa: T201  # read by the test that started it
         except StoreError as error:
-            print(type(error).__name__)  # noqa: T201
+            print(type(error).__name__)  # noqa: T201  # read by the test that started it
 
 
 def fill(path: str, bytes_max: str) -> None:
@@ -93,7 +93,7 @@ def fill(path: str, bytes_max: str) -> None:
                     connection.execute("INSERT INTO meta VALUES (?, ?)", (f"row {done}", bytes(10_000)))
                 done += 1
         except StoreError as error:
-            print(done, type(error).__name__)  # noqa: T201
+            print(done, type(error).__name__)  # noqa: T201  # read by the test that started it
 
 
 OWNER_SEED: Final = b"\x01" * 32
