@@ -12,14 +12,14 @@ from crdt.board_store import BoardState, BoardStore, Node, TaskState
 from crdt.clock import clock_root
 from crdt.fold import TaskFold, Verdict
 from crdt.graph import Graph
-from crdt.members import refuse_roster_operation
+from crdt.members import presence_of, refuse_roster_operation
 from crdt.order import order_key
 from crdt.records import Ignored, Roster, Snapshot, TaskRecord
 from crdt.soundness import Context, judge
 from crdt.state_tree import read_root, update_tree
 from crdt.task_graph import TaskGraph, op_key, task_of
 from ledger.cid import Cid
-from ledger.events import Genesis, TaskKey, VerifiedEvent
+from ledger.events import OPEN_GRANT, OWNER_GRANT, Genesis, Grant, TaskKey, VerifiedEvent
 from ledger.keys import ActorKey
 from ledger.operation_codec import read_operations
 from ledger.operations import Admit, Complete, Join, Leave, Operation, Revoke, Submit, TaskOperation, Unread
@@ -101,7 +101,8 @@ class Board:
             case Revoke():
                 revocations.append(roster.revoke(event.cid, event.event, op))
             case Join() | Leave():
-                roster.meet(event.cid, event.event, op)
+                if node.counts:
+                    roster.meet(event.cid, event.event.height, presence_of(event.cid, event.event, op))
         self._changes.roster = True
 
     def _pass_by(self, node: Node, index: int, op: Unread, repeated: bool) -> None:
@@ -149,7 +150,8 @@ class Board:
     def _void(self, voided: list[Cid]) -> None:
         """Fold again what a revocation has taken events from (R4): one task each, never the ledger."""
         self.graph.survey()
-        self._state.roster.forget()
+        for actor in {self.graph.node(cid).actor for cid in voided}:
+            self._look_up_presence(actor)
         self.task_graph.clear()
         touched: set[TaskKey] = set()
         for cid in voided:
@@ -161,6 +163,26 @@ class Board:
                 self._touch(key)
         self._changes.roster = True
         self._changes.voided += voided
+
+    def _look_up_presence(self, actor: ActorKey) -> None:
+        """Find the greatest join or leave of an actor that still counts; only the greatest is kept (R5b)."""
+        roster = self._state.roster
+        roster.absent(actor)
+        for node in self.store.nodes_of(actor):
+            if node.counts:
+                event = self.store.event(node.cid)
+                grant = self._grant_of(actor, node.grant)
+                ops = [op for op in read_operations(event) if isinstance(op, Join | Leave)][:1]
+                for op in ops:
+                    if refuse_roster_operation(op, grant, self.ledger, self.genesis.owners) is None:
+                        roster.meet(node.cid, node.height, presence_of(node.cid, event, op))
+
+    def _grant_of(self, actor: ActorKey, grant: Cid) -> Grant:
+        """Return what an accepted event of an actor may do under its grant, as acceptance found it (A8)."""
+        if actor in self.genesis.owners:
+            return OWNER_GRANT
+        admitted = self._state.roster.admissions.get((actor, grant))
+        return OPEN_GRANT if admitted is None else Grant(frozenset(admitted.roles), labels=admitted.labels)
 
     def _touch(self, key: TaskKey) -> None:
         self._changes.tasks.add(key)
@@ -189,11 +211,11 @@ class Board:
 
     def roster(self) -> Roster:
         """Return members and presences (R5)."""
-        return self._state.roster.roster(self.ledger, self.genesis.policy.admission, self.graph.counts)
+        return self._state.roster.roster(self.ledger, self.genesis.policy.admission)
 
     def active_workers(self) -> frozenset[ActorKey]:
         """Return who joined last under a grant that stands (R5)."""
-        return self._state.roster.active_workers(self.graph.counts)
+        return self._state.roster.active_workers()
 
     @property
     def heads(self) -> tuple[Cid, ...]:
@@ -208,7 +230,7 @@ class Board:
     @property
     def vector(self) -> dict[ActorKey, int]:
         """How many events of each actor the log holds (C4)."""
-        return dict(self._state.vector)
+        return self.store.vector()
 
     def seen_by(self, cid: Cid) -> frozenset[ActorKey]:
         """Return the active workers that have seen an event of the log (C7)."""

@@ -64,7 +64,6 @@ class BoardState:
 
     roster: RosterFold = field(default_factory=RosterFold)
     heads: set[Cid] = field(default_factory=set)
-    vector: dict[ActorKey, int] = field(default_factory=dict)
     workers: dict[ActorKey, int] = field(default_factory=dict)
     """The bit of each actor that has joined, in order of arrival; a local numbering."""
     voided: bool = False
@@ -121,6 +120,15 @@ class BoardStore(Protocol):
     def ignored(self) -> Iterable[Ignored]:
         """Return the operations without effect."""
 
+    def add_to_vector(self, actor: ActorKey, events: int) -> None:
+        """Count events of an actor in the log (C4)."""
+
+    def vector(self) -> dict[ActorKey, int]:
+        """Return how many events of each actor the log holds."""
+
+    def reset_vector(self) -> None:
+        """Forget all counts."""
+
     def put_state(self) -> None:
         """Make the changes of `state` lasting."""
 
@@ -152,6 +160,7 @@ class MemoryBoardStore:
     _branches: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
     _by_actor: dict[ActorKey, list[Node]] = field(default_factory=dict)
     _stale: set[TaskKey] = field(default_factory=set)
+    _vector: dict[ActorKey, int] = field(default_factory=dict)
 
     def add_event(self, event: VerifiedEvent) -> None:
         """Keep an accepted event, so that the board can read it again."""
@@ -205,6 +214,15 @@ class MemoryBoardStore:
 
     def ignored(self) -> Iterable[Ignored]:
         return tuple(self._ignored)
+
+    def add_to_vector(self, actor: ActorKey, events: int) -> None:
+        self._vector[actor] = self._vector.get(actor, 0) + events
+
+    def vector(self) -> dict[ActorKey, int]:
+        return dict(self._vector)
+
+    def reset_vector(self) -> None:
+        self._vector.clear()
 
     def put_state(self) -> None:
         pass  # changed in place, and memory is all there is

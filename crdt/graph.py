@@ -72,7 +72,7 @@ class Graph:
             taken = stack.pop()
             taken.in_log = True
             self._store.put_node(taken)
-            state.vector[taken.actor] = state.vector.get(taken.actor, 0) + 1
+            self._store.add_to_vector(taken.actor, 1)
             state.heads.difference_update(taken.links)
             if state.voided:
                 outside = (self.node(cid) for cid in taken.links)
@@ -125,7 +125,7 @@ class Graph:
         """Derive log, heads, vector and seen anew, after a revocation has voided events."""
         state = self._store.state
         state.voided = True
-        state.vector = {}
+        self._store.reset_vector()
         linked: set[Cid] = set()
         heads: set[Cid] = set()
         seen: dict[Cid, int] = {}
@@ -138,7 +138,7 @@ class Graph:
             self._store.put_node(node)
             if not node.in_log:
                 continue
-            state.vector[node.actor] = state.vector.get(node.actor, 0) + 1
+            self._store.add_to_vector(node.actor, 1)
             if node.cid not in linked:
                 heads.add(node.cid)
             linked.update(node.links)

@@ -5,7 +5,6 @@ Implements: specs/authority.md, R1-R3 and R5. Leaves out which events a revocati
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crdt.order import order_key
@@ -50,7 +49,10 @@ class RosterFold:
 
     admissions: dict[tuple[ActorKey, Cid], AdmissionFact] = field(default_factory=dict)
     revocations: list[Revocation] = field(default_factory=list)
-    presences: dict[ActorKey, list[PresenceFact]] = field(default_factory=dict)
+    presences: dict[ActorKey, PresenceFact] = field(default_factory=dict)
+    """Of each actor the greatest join or leave that counts (R5b), and no other: who comes and goes leaves no trail."""
+    changes: int = 0
+    """How often a part has changed: whoever keeps the roster elsewhere sees by it that he must write."""
     _fences: dict[tuple[ActorKey, Cid], int] = field(default_factory=dict)
     """The revocations by whom and what they name, as bits: an event costs one look-up however many there are."""
     _roster: Roster | None = None
@@ -59,6 +61,7 @@ class RosterFold:
     def forget(self) -> None:
         """Forget what was derived from the parts: one of them has changed, or which events count."""
         self._roster = self._active = None
+        self.changes += 1
 
     def admit(self, cid: Cid, event: Event, op: Admit) -> None:
         """Add an admission; the event itself is the grant it gives."""
@@ -78,24 +81,29 @@ class RosterFold:
         self.forget()
         return number
 
-    def meet(self, cid: Cid, event: Event, op: Join | Leave) -> None:
-        """Add a join or leave."""
-        labels, slots = (op.labels, op.slots) if isinstance(op, Join) else ((), None)
-        presence = Presence(event.actor, isinstance(op, Join), labels, slots, cid, event.grant)
-        self.presences.setdefault(event.actor, []).append(PresenceFact(event.height, presence))
+    def meet(self, cid: Cid, height: int, presence: Presence) -> None:
+        """Add a join or leave of an event that counts."""
+        known = self.presences.get(presence.actor)
+        if known is None or order_key(known.height, known.presence.cid) < order_key(height, cid):
+            self.presences[presence.actor] = PresenceFact(height, presence)
+            self.forget()
+
+    def absent(self, actor: ActorKey) -> None:
+        """Forget how an actor came or went: it no longer counts."""
+        self.presences.pop(actor, None)
         self.forget()
 
     def fences_against(self, actor: ActorKey, grant: Cid) -> int:
         """Return the revocations, as a set of bits, that name exactly this actor and grant."""
         return self._fences.get((actor, grant), 0)
 
-    def roster(self, ledger: Cid, admission: Admission, counts: Callable[[Cid], bool]) -> Roster:
-        """Return the roster, leaving out joins and leaves of events that do not count (R5)."""
+    def roster(self, ledger: Cid, admission: Admission) -> Roster:
+        """Return the roster (R5)."""
         if self._roster is None:
-            self._roster = self._make_roster(ledger, admission, counts)
+            self._roster = self._make_roster(ledger, admission)
         return self._roster
 
-    def _make_roster(self, ledger: Cid, admission: Admission, counts: Callable[[Cid], bool]) -> Roster:
+    def _make_roster(self, ledger: Cid, admission: Admission) -> Roster:
         revoked: dict[tuple[ActorKey, Cid], set[Cid]] = {}
         for revocation in self.revocations:
             revoked.setdefault((revocation.actor, revocation.grant), set()).add(revocation.cid)
@@ -110,27 +118,23 @@ class RosterFold:
             if grant == ledger and admission is Admission.OPEN
         ]
         members.sort(key=lambda member: (member.actor, member.grant))
-        return Roster(tuple(members), tuple(self._latest(actor, counts) for actor in self._present(counts)))
+        return Roster(tuple(members), tuple(self.presences[actor].presence for actor in sorted(self.presences)))
 
-    def _present(self, counts: Callable[[Cid], bool]) -> list[ActorKey]:
-        return sorted(
-            actor for actor, facts in self.presences.items() if any(counts(fact.presence.cid) for fact in facts)
-        )
-
-    def _latest(self, actor: ActorKey, counts: Callable[[Cid], bool]) -> Presence:
-        facts = (fact for fact in self.presences[actor] if counts(fact.presence.cid))
-        return max(facts, key=lambda fact: order_key(fact.height, fact.presence.cid)).presence
-
-    def active_workers(self, counts: Callable[[Cid], bool]) -> frozenset[ActorKey]:
+    def active_workers(self) -> frozenset[ActorKey]:
         """Return who joined last under a grant that stands (R5)."""
         if self._active is None:
-            latest = (self._latest(actor, counts) for actor in self._present(counts))
             self._active = frozenset(
-                presence.actor
-                for presence in latest
-                if presence.joined and not self.fences_against(presence.actor, presence.grant)
+                actor
+                for actor, fact in self.presences.items()
+                if fact.presence.joined and not self.fences_against(actor, fact.presence.grant)
             )
         return self._active
+
+
+def presence_of(cid: Cid, event: Event, op: Join | Leave) -> Presence:
+    """Return what a join or leave says of its actor."""
+    labels, slots = (op.labels, op.slots) if isinstance(op, Join) else ((), None)
+    return Presence(event.actor, isinstance(op, Join), labels, slots, cid, event.grant)
 
 
 def refuse_roster_operation(

@@ -83,8 +83,7 @@ def encode_roster(roster: RosterFold) -> bytes:
         [[r.cid, r.actor, r.grant, list(r.keep)] for r in roster.revocations],
         [
             [f.height, p.actor, p.joined, list(p.labels), p.slots, p.cid, p.grant]
-            for facts in roster.presences.values()
-            for f in facts
+            for f in roster.presences.values()
             for p in (f.presence,)
         ],
     ]
@@ -103,7 +102,7 @@ def decode_roster(data: bytes) -> RosterFold:
         roster.add(Revocation(cid, actor, grant, tuple(keep)))
     for height, actor, joined, labels, slots, cid, grant in presences:
         presence = Presence(actor, joined, tuple(labels), slots, cid, grant)
-        roster.presences.setdefault(actor, []).append(PresenceFact(height, presence))
+        roster.presences[actor] = PresenceFact(height, presence)
     return roster
 
 
@@ -111,7 +110,6 @@ def encode_state(state: BoardState) -> bytes:
     """Return the bytes of what a board knows beside events, tasks and the roster: little, since it changes always."""
     value: list[Encodable] = [
         join_cids(tuple(state.heads)),
-        _join_numbers(state.vector),
         _join_numbers(state.workers),
         state.voided,
     ]
@@ -120,8 +118,8 @@ def encode_state(state: BoardState) -> bytes:
 
 def decode_state(data: bytes, roster: RosterFold) -> BoardState:
     """Return the state that `encode_state` wrote, with its roster; raise ValueError where the bytes have changed."""
-    heads, vector, workers, voided = _values(data)
-    return BoardState(roster, set(split_cids(heads)), _split_numbers(vector), _split_numbers(workers), voided)
+    heads, workers, voided = _values(data)
+    return BoardState(roster, set(split_cids(heads)), _split_numbers(workers), voided)
 
 
 def _seal(data: bytes) -> bytes:

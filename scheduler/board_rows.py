@@ -38,13 +38,14 @@ DDL: Final = (
        PRIMARY KEY (above, byte)) WITHOUT ROWID""",
     """CREATE TABLE board (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL, changes INTEGER NOT NULL,
        roster BLOB NOT NULL)""",
+    "CREATE TABLE vector (actor BLOB PRIMARY KEY, events INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE heartbeats (actor BLOB PRIMARY KEY, heard INTEGER NOT NULL) WITHOUT ROWID",
     """CREATE TABLE earlier (key BLOB PRIMARY KEY, old BLOB NOT NULL, submitter BLOB NOT NULL, task_id TEXT NOT NULL,
        workflow_id TEXT NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX earlier_by_old ON earlier (old)",
     "CREATE INDEX earlier_by_name ON earlier (task_id, workflow_id, submitter)",
 )
-TABLES: Final = ("nodes", "verdicts", "tasks", "ignored", "branches", "board")
+TABLES: Final = ("nodes", "verdicts", "tasks", "ignored", "branches", "board", "vector")
 """What a rebuild empties; heartbeats, and what was done in the ledger before, are not derived."""
 
 NODE_COLUMNS: Final = "cid, height, actor, grant_cid, links, revocations, own_revocations, fenced_by, in_log, seen"

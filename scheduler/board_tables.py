@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 from crdt.attempts import retry_at
 from crdt.board_store import BoardState, Node, TaskState
 from crdt.fold import Verdict
-from crdt.members import RosterFold
 from crdt.records import Ignored
 from ledger.cid import Cid
 from ledger.database import Database
@@ -50,7 +49,7 @@ class SqliteBoardStore:
         self._policy = policy
         self.changes = 0
         self.state = BoardState()
-        self._roster_size = -1  # nothing is written yet
+        self._roster_written = -1  # nothing is written yet
         self._forget()
 
     def _forget(self) -> None:
@@ -69,6 +68,8 @@ class SqliteBoardStore:
         self._branches: dict[bytes, dict[int, bytes | None]] = {}
         self._stale: set[TaskKey] = set()
         self._state_changed = False
+        self._vector_reset = False
+        self._vector: dict[ActorKey, int] = {}  # what is to be added to the rows
 
     # ---- keeping up with the tables
 
@@ -82,7 +83,7 @@ class SqliteBoardStore:
             self.changes = row[2]
         else:
             self.state, self.changes = BoardState(), 0
-        self._roster_size = _facts_in(self.state.roster) if row else -1
+        self._roster_written = self.state.roster.changes if row else -1
         self._forget()
         if others_wrote and self.changes >= known:
             # Others' changes are known by number, so tasks they left alone stay cached.
@@ -144,14 +145,20 @@ class SqliteBoardStore:
 
     def _flush_state(self) -> None:
         """Write the state; the roster, which seldom changes and may be long, only where it has."""
+        if self._vector_reset:
+            self._database.connection.execute("DELETE FROM vector")
+        self._database.connection.executemany(
+            "INSERT INTO vector VALUES (?, ?) ON CONFLICT (actor) DO UPDATE SET events = events + excluded.events",
+            self._vector.items(),
+        )
         state = encode_state(self.state)
-        size = _facts_in(self.state.roster)
-        if size == self._roster_size:
+        changes = self.state.roster.changes
+        if changes == self._roster_written:
             self._database.connection.execute("UPDATE board SET state = ?, changes = ?", (state, self.changes))
         else:
             row = (state, self.changes, encode_roster(self.state.roster))
             self._database.connection.execute("INSERT OR REPLACE INTO board VALUES (0, ?, ?, ?)", row)
-            self._roster_size = size
+            self._roster_written = changes
 
     def _flush_ignored(self) -> None:
         for entry, actor, task in self._new_ignored:
@@ -280,6 +287,20 @@ class SqliteBoardStore:
             entry for entry, _, _ in self._new_ignored
         ]
 
+    def add_to_vector(self, actor: ActorKey, events: int) -> None:
+        self._vector[actor] = self._vector.get(actor, 0) + events
+
+    def vector(self) -> dict[ActorKey, int]:
+        rows = () if self._vector_reset else self._database.connection.execute("SELECT actor, events FROM vector")
+        found = {ActorKey(actor): events for actor, events in rows}
+        for actor, events in self._vector.items():
+            found[actor] = found.get(actor, 0) + events
+        return found
+
+    def reset_vector(self) -> None:
+        self._vector_reset = True
+        self._vector.clear()
+
     def put_state(self) -> None:
         self._state_changed = True
 
@@ -359,11 +380,6 @@ class SqliteBoardStore:
         return dict(
             self._database.connection.execute("SELECT standing, count(*) FROM tasks GROUP BY standing").fetchall()
         )
-
-
-def _facts_in(roster: RosterFold) -> int:
-    """Return how many facts a roster holds. Facts only come to it, so another number means another roster."""
-    return len(roster.admissions) + len(roster.revocations) + sum(map(len, roster.presences.values()))
 
 
 def ready_instant(task: TaskState, policy: Policy) -> int:

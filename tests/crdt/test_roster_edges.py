@@ -10,7 +10,7 @@ from crdt.records import Snapshot
 from crdt.slow import reduce
 from ledger.acceptance import Refusal
 from ledger.events import Admission
-from ledger.operations import Admit, Join, Revoke
+from ledger.operations import Admit, Join, Leave, Revoke
 from tests.support.fast import reduce_fast
 from tests.support.worlds import POLICY, Raw, World, signing_key
 
@@ -50,3 +50,18 @@ def test_a_malformed_admit_spoils_a_later_one_of_the_same_actor() -> None:
     assert boards(world).roster.members == ()
     with pytest.raises(Refusal, match="A8"):
         world.event(ADA, Join(), grant=cid)
+
+
+def test_what_a_revocation_keeps_of_comings_and_goings_stands() -> None:
+    """R5b: where the latest leave is void, the join before it that was kept says how the actor stands."""
+    world = World()
+    first = world.event(world.owners[0], Admit(ADA.actor, ("worker",)))
+    join = world.event(ADA, Join(("old",)))
+    world.event(ADA, Leave())
+    world.event(world.owners[0], Revoke(first, ADA.actor, (join,)))
+    (presence,) = boards(world).roster.presences
+    assert (presence.joined, presence.cid) == (True, join)
+    assert boards(world).active_workers == frozenset()
+    again = world.event(world.owners[0], Admit(ADA.actor, ("worker",)))
+    world.event(ADA, Join(("new",)), grant=again)
+    assert boards(world).active_workers == {ADA.actor}

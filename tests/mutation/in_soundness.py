@@ -36,10 +36,14 @@ IN_SOUNDNESS: Final[tuple[Mutation, ...]] = (
             "if grant == ledger",
             f"{_EDGES}::test_a_stranger_is_a_row_of_the_roster_only_where_strangers_act",
         ),
-        ("R5b", "return max(facts,", "return min(facts,"),
+        (
+            "R5b",
+            "order_key(known.height, known.presence.cid) < order",
+            "order_key(known.height, known.presence.cid) > order",
+        ),
         (
             "R5c",
-            " and not self.fences_against(presence.actor, presence.grant)",
+            " and not self.fences_against(actor, fact.presence.grant)",
             "",
             f"{_RULES}::test_r5c_who_is_revoked_is_no_active_worker",
         ),
@@ -64,7 +68,7 @@ IN_SOUNDNESS: Final[tuple[Mutation, ...]] = (
         ("R6", "node.in_log = node.counts or node.cid in linked", "node.in_log = True"),
         ("C2", "state.heads.difference_update(taken.links)", "pass"),
         ("C2", "if node.cid not in linked:", "if True:"),
-        ("C4", "state.vector[taken.actor] = state.vector.get(taken.actor, 0) + 1", "state.vector[taken.actor] = 1"),
+        ("C4", "self._store.add_to_vector(taken.actor, 1)", "self._store.add_to_vector(taken.actor, 2)"),
         ("C7", "stack.extend(linked for linked in map(self.node, seen.links) if not linked.seen & bit)", "pass"),
         ("C7", "seen[cid] = seen.get(cid, 0) | node.seen", "pass"),
     ),
@@ -102,6 +106,12 @@ IN_SOUNDNESS: Final[tuple[Mutation, ...]] = (
     *in_file(
         "crdt/board.py",
         ("M3", "if mark is None or mark in seen:", "if mark is None:"),
+        (
+            "R5b",
+            "            self._look_up_presence(actor)",
+            "            pass",
+            f"{_EDGES}::test_what_a_revocation_keeps_of_comings_and_goings_stands",
+        ),
         ("F0a", "keys = [task_of(op) for op in read_operations(self.store.event(cid))]", "continue"),
         ("F1e", " and not self.graph.node(cid).fenced_by & node.revocations", ""),
         ("F1e", "if isinstance(op, Complete) and", "if"),
