@@ -123,6 +123,6 @@ def _import(load: Load) -> float:
                 with home.writing() as writing:
                     report = writing.offer(load.blocks[first : first + IMPORT_BATCH])
                 assert not report.refused  # noqa: S101  # else less was measured than is said
-                assert not report.waiting  # noqa: S101
+                assert not report.waiting  # noqa: S101  # as above
             home.state_root()
         return time.perf_counter() - start
