@@ -293,7 +293,8 @@ def _repeats(op: Operation | Unread, seen: set[object]) -> bool:
         case Admit():
             mark: object = ("admit", op.actor)
         case Unread() if op.admits is not None:
-            mark = ("admit", op.admits)
+            seen.add(("admit", op.admits))
+            mark = op.task
         case Revoke():
             mark = ("revoke", op.grant, op.actor)
         case Join() | Leave():

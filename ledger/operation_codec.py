@@ -159,16 +159,16 @@ def _read(fields: Fields, event: Event) -> Operation | Unread:
 
 
 def _unread(rule: str, words: str, fields: Fields, event: Event) -> Unread:
-    spec = fields.get("spec")
+    """Return what can still be read of an operation (M3): the task it is on and what it follows, whom it admits."""
+    spec, actor, admits = fields.get("spec"), fields.get("actor"), None
     if fields["op"] == "submit" and isinstance(spec, dict):
         return Unread(rule, words, task_key(event.ledger, event.actor, spec))
-    actor = fields.get("actor")
     if fields["op"] == "admit" and isinstance(actor, bytes) and len(actor) == KEY_BYTES:
-        return Unread(rule, words, admits=ActorKey(actor))
+        admits = ActorKey(actor)
     try:
-        return Unread(rule, words, _task(fields), _cited(fields, "follows", event))
+        return Unread(rule, words, _task(fields), _cited(fields, "follows", event), admits)
     except SchemaError:
-        return Unread(rule, words)
+        return Unread(rule, words, admits=admits)
 
 
 def _task(fields: Fields) -> TaskKey:

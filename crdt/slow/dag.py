@@ -70,8 +70,8 @@ class Dag:
         op = self.ops[cid][index]
         if isinstance(op, Unread):
             return op.rule
-        earlier = [_subject(other) for other in self.ops[cid][:index]]
-        return "M3" if _subject(op) in earlier else ""
+        earlier = {subject for other in self.ops[cid][:index] for subject in _subjects(other)}
+        return "M3" if earlier.intersection(_subjects(op)) else ""
 
     def tasks_of(self, cid: Cid) -> list[TaskKey]:
         """Return the tasks that an event has operations on, each once."""
@@ -95,17 +95,17 @@ def task_of(op: Operation | Unread) -> TaskKey | None:
     return op.task if isinstance(op, OnTask | Unread) else None
 
 
-def _subject(op: Operation | Unread) -> Hashable:
-    """M3: return what at most one operation of an event can have effect on; a fresh object where that is nothing."""
+def _subjects(op: Operation | Unread) -> tuple[Hashable, ...]:
+    """M3: return what at most one operation of an event can have effect on; a malformed admit may be on a task too."""
     match op:
         case Admit():
-            return ("admit", op.actor)
-        case Unread() if op.admits is not None:
-            return ("admit", op.admits)
+            return (("admit", op.actor),)
         case Revoke():
-            return ("revoke", op.grant, op.actor)
+            return (("revoke", op.grant, op.actor),)
         case Join() | Leave():
-            return "presence"
+            return ("presence",)
         case _:
             task = task_of(op)
-            return object() if task is None else ("task", task)
+            named = op.admits if isinstance(op, Unread) else None
+            on_task: tuple[Hashable, ...] = () if task is None else (("task", task),)
+            return on_task if named is None else (*on_task, ("admit", named))

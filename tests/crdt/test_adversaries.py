@@ -508,6 +508,19 @@ def test_a_task_is_followed_through_what_cannot_be_read(stage: Stage) -> None:
     assert stage.task().result is not None
 
 
+def test_a_task_is_followed_through_a_malformed_admit(stage: Stage) -> None:
+    """M2, M3, P: what a malformed admit says of a task is read beside whom it names, and it is the first on both."""
+    world = stage.world
+    claim = world.event(BEN, stage.claim())
+    bad = Raw("admit", stage.key, (claim,), {"actor": MAL.actor, "roles": "worker"})
+    both = world.event(stage.olga, bad, Cancel(stage.key, (claim,)), Admit(MAL.actor, ROLES))
+    done = world.event(BEN, Complete(stage.key, (both,), claim), grant=stage.start)
+    assert (stage.rules(both), stage.rules(done)) == (["M2", "M3", "M3"], [])
+    after = world.event(stage.olga, Admit(ADA.actor, ROLES), Raw("admit", stage.key, (done,), {"actor": ADA.actor}))
+    assert stage.rules(after) == ["M2"]
+    assert stage.rules(world.event(ADA, Cancel(stage.key, (after,)), grant=stage.start)) == ["F3b"]
+
+
 def test_unknown_fields_mean_nothing(stage: Stage) -> None:
     """M2: a known operation with a field to come has its effect."""
     world = stage.world
