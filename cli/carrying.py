@@ -24,10 +24,11 @@ def replica_of(home: Home, step: Callable[[int], None] = lambda more: None) -> R
 
     @contextmanager
     def writing() -> Iterator[None]:
-        before = sum(home.board.vector.values())
         with home.writing():
+            before = sum(home.board.vector.values())
             yield
-        step(sum(home.board.vector.values()) - before)
+            more = sum(home.board.vector.values()) - before
+        step(more)
 
     return Replica(home.intake, lambda: home.board.heads, home.reading, writing)
 

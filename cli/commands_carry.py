@@ -34,7 +34,8 @@ def export(
     task: Annotated[str | None, typer.Option(metavar="TASK", help="Only this task, with its causal past.")] = None,
 ) -> None:
     """Write the log, with the payloads it links, to a CAR that any IPFS tool reads and a stranger can verify."""
-    from ledger.car_io import export_car, replaced_file
+    from ledger.car_io import export_car
+    from ledger.car_sync import replaced_file
     from ledger.cid import Cid
 
     session = session_of(context)
@@ -111,7 +112,7 @@ def sync(
     place: Annotated[Path, typer.Argument(metavar="HOME|FILE.car", help="Another home, or a CAR file; it may be new.")],
 ) -> None:
     """Give both sides what they lack of the ledger: this home and another, or a CAR that is carried between them."""
-    from ledger.car_io import sync_car
+    from ledger.car_sync import sync_car
     from ledger.exchange import sync_stores
     from scheduler.home import Home
 

@@ -1,4 +1,4 @@
-"""Carrying a log by CAR files: export, import in any order, and sync with a file.
+"""Carrying a log by CAR files: export, and import in any order.
 
 Implements: specs/car.md, rules X1 to X5 and X8. An export has the genesis first and then each event after all it links,
 so that a reader with nothing takes it in as it streams by; blobs come last. An import takes any order: it goes over the
@@ -8,14 +8,11 @@ file as often as that brings something new, in batches, so that memory stays bou
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from ledger.acceptance import Refusal, unsafe_signed, verify_genesis
@@ -66,7 +63,7 @@ def export_car(
                 block_of(replica, root)
         known = [cid for cid in since if replica.intake.events.find_link(cid) is not None]
         cids = past_without(replica, roots, known)
-        write_car(stream, sorted(roots), _told(_blocks(replica, cids, genesis=not known), seen))
+        write_car(stream, sorted(roots), _told(blocks_of(replica, cids, genesis=not known), seen))
     return len(cids)
 
 
@@ -105,47 +102,6 @@ def read_genesis(stream: BinaryIO, ledger: Cid | None = None) -> bytes:
     raise LookupError("the CAR holds no genesis block" + (f" of ledger {ledger}" if ledger else ""))
 
 
-def sync_car(replica: Replica, path: Path, now_ms: int) -> tuple[ImportReport, int]:
-    """Take in what is new in the CAR file `path`, then give it what it lacks of the log; return the number of those.
-
-    The file is replaced as a whole or left as it is: a reader never sees half of it. It keeps all it had but what was
-    refused here. Two who do this at once on a shared folder may undo each other's addition; the next sync mends that.
-    """
-    report = ImportReport()
-    inside: set[Cid] = set()
-    if path.exists():
-        with path.open("rb") as stream:
-            report = import_car(replica, stream, now_ms, seen=inside.add)
-    with replica.reading():
-        heads = replica.heads()
-        log = past_without(replica, heads, ())
-        new = sum(cid not in inside for cid in log)
-        if new or report.bad or report.fault or report.taken.refused or not path.exists():
-            with replaced_file(path) as out:
-                write_car(out, sorted(heads), _union(replica, path, log))
-    return report, new
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that takes the place of `path`, durably, when the block ends; if anything is raised, none does."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with new.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 # ---- writing
 
 
@@ -155,7 +111,7 @@ def _told(blocks: Iterator[tuple[Cid, bytes]], seen: Seen) -> Iterator[tuple[Cid
         yield cid, block
 
 
-def _blocks(replica: Replica, cids: list[Cid], *, genesis: bool = True) -> Iterator[tuple[Cid, bytes]]:
+def blocks_of(replica: Replica, cids: list[Cid], *, genesis: bool = True) -> Iterator[tuple[Cid, bytes]]:
     """Yield the genesis, the events `cids`, and then the blobs they link and that are here."""
     if genesis:
         block = replica.intake.events.find_genesis()
@@ -168,21 +124,6 @@ def _blocks(replica: Replica, cids: list[Cid], *, genesis: bool = True) -> Itera
         yield cid, block
     for some in batches(sorted(blobs), BLOB_BATCH):
         yield from sorted(replica.intake.blobs.get_many(some).items())
-
-
-def _union(replica: Replica, path: Path, log: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
-    """Yield the log, and what else the file has and may be just what another reader waits for."""
-    written: set[Cid] = set()
-    for cid, block in _blocks(replica, log):
-        written.add(cid)
-        yield cid, block
-    if path.exists():
-        with path.open("rb") as stream:
-            # The import has reported where the file breaks off, if it does; what is whole is kept.
-            for cid, block in _whole_blocks(read_car(stream), ImportReport()):
-                if cid not in written and replica.intake.refused.find(cid) is None:
-                    written.add(cid)
-                    yield cid, block
 
 
 # ---- reading
@@ -209,7 +150,7 @@ def _pass(replica: Replica, file: BinaryIO, now_ms: int, seen: Seen) -> ImportRe
         blobs.clear()
         size = 0
 
-    for cid, block in _whole_blocks(reader, report):
+    for cid, block in whole_blocks(reader, report):
         seen(cid)
         if cid.is_event:
             events.append(block)
@@ -226,7 +167,8 @@ def _pass(replica: Replica, file: BinaryIO, now_ms: int, seen: Seen) -> ImportRe
     return report
 
 
-def _whole_blocks(reader: CarReader, report: ImportReport) -> Iterator[tuple[Cid, bytes]]:
+def whole_blocks(reader: CarReader, report: ImportReport) -> Iterator[tuple[Cid, bytes]]:
+    """Yield the whole blocks of `reader`; where it breaks off, end and note that as the report's fault."""
     try:
         yield from reader
     except CarFormatError as error:  # after the last whole block

@@ -162,6 +162,19 @@ def test_sync_refuses_itself_other_ledgers_and_empty_folders(program: Program, t
     assert program.run("import", str(tmp_path / "none.car")).code == 3
 
 
+def test_sync_never_writes_over_the_file_of_another_ledger(program: Program, tmp_path: Path) -> None:
+    """A CAR of another ledger is refused as another home is, with exit 4, and stays as it was."""
+    program.submit("a")
+    car = tmp_path / "backup.car"
+    program.ok("export", str(car))
+    before = car.read_bytes()
+    other = Program(tmp_path / "other")
+    other.ok("init")
+    ran = other.run("sync", str(car), "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (4, "exchange")
+    assert car.read_bytes() == before
+
+
 def test_ctrl_c_while_appending_leaves_whole_batches(program: Program) -> None:
     """SIGINT ends the program with 130 and one line; every CID it printed is in the ledger, which is whole."""
     program.ok("init")

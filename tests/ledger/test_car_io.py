@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from ledger import car_io
 from ledger.car import CarFormatError, read_car, write_car
-from ledger.car_io import export_car, import_car, read_genesis, replaced_file, sync_car
+from ledger.car_io import export_car, import_car, read_genesis
+from ledger.car_sync import replaced_file, sync_car
 from ledger.cid import Cid
+from ledger.exchange import ExchangeError
 from ledger.waiting import WaitingRoom
 from tests.ledger.test_intake import wide_world
 from tests.ledger.world import OWNER, STRANGER, T0, WORKER, Home, World, event_of
@@ -256,6 +258,61 @@ def test_what_is_no_car_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(CarFormatError):
         sync_car(home.replica, file, T0)
     assert file.read_text() == "dear reader"
+
+
+@pytest.mark.parametrize("what", ["genesis", "events", "mixed", "of nothing known", "cut"])
+def test_a_file_of_another_ledger_is_left_as_it_is(tmp_path: Path, what: str) -> None:
+    """A file with blocks of another ledger, or none of this one, is refused before anything is taken in or written."""
+    world, other = World(), World(name="other")
+    world.chain(3)
+    other.chain(3)
+    home = Home(tmp_path / "a", world)
+    home.offer(world.blocks[:1])
+    blocks = {
+        "genesis": [other.genesis_block],
+        "events": other.blocks,
+        "mixed": [world.genesis_block, *world.blocks, other.blocks[2]],
+        "of nothing known": [b"\xa0"],
+        "cut": [other.genesis_block, *other.blocks],
+    }[what]
+    file = tmp_path / "backup.car"
+    data = a_car(blocks).getvalue()
+    file.write_bytes(data[:-4] if what == "cut" else data)
+    before = file.stat().st_ino, file.read_bytes()
+    with pytest.raises(ExchangeError, match="left as it is"):
+        sync_car(home.replica, file, T0)
+    assert (file.stat().st_ino, file.read_bytes()) == before
+    assert len(home.accepted()) == 1
+
+
+def test_a_new_file_of_no_blocks_is_filled(tmp_path: Path) -> None:
+    """A CAR without blocks belongs to no other ledger: it is written."""
+    home = filled(tmp_path / "a", World())
+    file = tmp_path / "meet.car"
+    file.write_bytes(a_car([]).getvalue())
+    assert sync_car(home.replica, file, T0)[1] == 0
+    world = World()
+    world.chain(2)
+    assert sync_car(filled(tmp_path / "b", world).replica, file, T0)[1] == 2
+
+
+def test_a_sync_keeps_mode_bits_and_links(tmp_path: Path) -> None:
+    """A file keeps its mode bits, and a symbolic link stays one: what it leads to is replaced."""
+    world = World()
+    world.chain(2)
+    home = filled(tmp_path / "a", world)
+    (tmp_path / "there").mkdir()
+    file, way = tmp_path / "there" / "meet.car", tmp_path / "way.car"
+    file.write_bytes(a_car([]).getvalue())
+    file.chmod(0o640)
+    way.symlink_to(file)
+    assert sync_car(home.replica, way, T0)[1] == 2
+    assert way.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert file.read_bytes() == exported(home).getvalue()
+    with replaced_file(Path(os.devnull)) as stream:
+        stream.write(b"gone")
+    assert not Path(os.devnull).is_file()
 
 
 def test_a_file_is_replaced_whole_or_not(tmp_path: Path) -> None:
