@@ -1,4 +1,4 @@
-"""What goes wrong, in one place: the exit codes, and the handler that turns an error into words, JSON and a code.
+"""What goes wrong, in one place: the code of each error, and the handler that turns it into words, JSON and a code.
 
 Errors of the layers below are found by their name, so that this module imports none of them; `tests/cli` compares the
 table with the classes there are. An error says what, where, which rule it broke and what to do; the first two are its
@@ -10,51 +10,18 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Final, TypeVar
 
 import typer
 
+from cli.exit_codes import ExitCode
+from cli.file_faults import find_file_fault
 from cli.output import printable
 from cli.settings import Settings
 
 T = TypeVar("T")
-
-
-class ExitCode(IntEnum):
-    """How a program ends; each says what its caller can do. 130 and 141 are what shells say of Ctrl-C and SIGPIPE."""
-
-    OK = 0
-    DEFECT = 1
-    USAGE = 2
-    NOT_FOUND = 3
-    REFUSED = 4
-    NOT_ALLOWED = 5
-    INVALID = 6
-    STORAGE = 7
-    BUSY = 8
-    UNCONFIRMED = 9
-    INSTALLATION = 10
-    INTERRUPTED = 130
-    PIPE_CLOSED = 141
-
-
-MEANINGS: Final[dict[ExitCode, str]] = {
-    ExitCode.OK: "Done. What was acknowledged is on the disk.",
-    ExitCode.DEFECT: "A defect of the program, with a traceback. Please report it.",
-    ExitCode.USAGE: "The command line, or a file of tasks or operations, cannot be read. Nothing was done.",
-    ExitCode.NOT_FOUND: "There is no such home, task, event, key or file; or the name fits several tasks.",
-    ExitCode.REFUSED: "The board does not allow it now: somebody else holds the task, it is over, or a name is taken.",
-    ExitCode.NOT_ALLOWED: "The key may not do this: it is no member, lacks the role, or is not the owner's.",
-    ExitCode.INVALID: "Blocks or a file break a rule, which the message names. What was in order has been kept.",
-    ExitCode.STORAGE: "The disk is full, cannot be written, or the store is damaged. Nothing acknowledged is lost.",
-    ExitCode.BUSY: "Another process held the home for too long. Try again.",
-    ExitCode.UNCONFIRMED: "The command asks before it acts, and nobody said yes. Nothing was done.",
-    ExitCode.INSTALLATION: "Another distribution has the same import name and is installed, too.",
-    ExitCode.INTERRUPTED: "Ctrl-C. What was acknowledged is kept, nothing is half done.",
-    ExitCode.PIPE_CLOSED: "Whoever read the output stopped reading (shells show it as the signal SIGPIPE).",
-}
 
 
 class CliError(Exception):
@@ -148,6 +115,7 @@ CODES: Final[dict[str, ExitCode]] = {
 
 ADVICE: Final[dict[str, str]] = {
     "ledger.keyring.KeyExistsError": "choose another name",
+    "scheduler.membership.KeyVariableError": "set it to the text that `keys export` writes, or unset it",
 }
 
 
@@ -155,9 +123,10 @@ def tell(error: Exception) -> Told | None:
     """Return what to say of an error, or None for one that nobody foresaw: a defect."""
     if isinstance(error, typer.TyperException):
         return Told("usage", error.format_message(), None, _usage_advice(error), ExitCode.USAGE)
-    code = _code_of(error)
+    code = error.exit_code if isinstance(error, CliError) else _find(error, CODES)
     if code is None:
-        return None
+        fault = find_file_fault(error) if isinstance(error, OSError) else None
+        return None if fault is None else Told(fault.kind, fault.words, None, fault.advice, fault.code)
     advice = getattr(error, "advice", "") or _find(error, ADVICE) or ""
     return Told(_kind(error), str(error), getattr(error, "rule", None), advice, code)
 
@@ -177,30 +146,20 @@ def report(error: Exception, settings: Settings) -> ExitCode:
             "advice": told.advice or None,
             "exit_code": int(told.code),
         }
-        typer.echo(json.dumps({"error": document | _details(error)}, ensure_ascii=False))
+        with suppress(OSError):  # stdout may be the full file that is told of: the words and the code remain
+            typer.echo(json.dumps({"error": document | _details(error)}, ensure_ascii=False))
     first, *others = told.message.splitlines() or [told.kind]
     rule = f" (rule {told.rule})" if told.rule and told.rule not in told.message else ""
-    typer.echo(printable(f"✗ {first}{rule}"), err=settings.json or not settings.headline_on_stdout)
+    headline = printable(f"✗ {first}{rule}")
+    try:
+        typer.echo(headline, err=settings.json or not settings.headline_on_stdout)
+    except OSError:
+        typer.echo(headline, err=True)
     for line in others:
         typer.echo(printable(line), err=True)
     if told.advice:
         typer.echo(printable(f"  what to do: {told.advice}"), err=True)
     return told.code
-
-
-def _code_of(error: Exception) -> ExitCode | None:
-    if isinstance(error, CliError):
-        return error.exit_code
-    found = _find(error, CODES)
-    if found is None and isinstance(error, OSError) and error.filename is not None:
-        return _code_of_file(error)
-    return found
-
-
-def _code_of_file(error: OSError) -> ExitCode:
-    """Return the code for a file the user named: not there, or of the wrong kind; else it is the disk's fault."""
-    missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-    return ExitCode.NOT_FOUND if missing else ExitCode.STORAGE
 
 
 def _find(error: Exception, table: Mapping[str, T]) -> T | None:

@@ -6,6 +6,7 @@ errors, one line for Ctrl-C. Each command imports what it needs itself, so that 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ from cli import (
 )
 from cli.command import Group
 from cli.conflict import check_for_conflict
-from cli.errors import ExitCode, InstallationError, report
+from cli.errors import InstallationError, report
+from cli.exit_codes import ExitCode
 from cli.settings import Settings
 
 HELP: Final = (
@@ -101,6 +103,7 @@ def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 — the one handler: it tells what it knows, and shows the rest as defects
         settings.json = settings.json or "--json" in args  # the line may have been refused before it was read so far
         code = report(error, settings)
+        _drop_unwritten()
     if code == ExitCode.INTERRUPTED:
         typer.echo("Interrupted: what was acknowledged is kept, nothing is half done.", err=True)
     return int(code or ExitCode.OK)
@@ -112,6 +115,15 @@ def _check_installation() -> None:
         check_for_conflict()
     except ImportError as error:
         raise InstallationError(str(error)) from None
+
+
+def _drop_unwritten() -> None:
+    """Give up output that a full disk does not take, or the interpreter fails over it once more at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _prepare_streams() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import pkgutil
@@ -15,8 +16,9 @@ import pytest
 import crdt
 import ledger
 import scheduler
-from cli.errors import ADVICE, CODES, MEANINGS, ExitCode, tell
-from tests.cli.program import Program
+from cli.errors import ADVICE, CODES, tell
+from cli.exit_codes import MEANINGS, ExitCode
+from tests.cli.program import Program, operation_lines
 
 # Never shown by a command: verdicts and errors that are answered where they are raised, and defects of the program.
 INTERNAL = {
@@ -59,6 +61,72 @@ def test_the_table_names_no_error_that_is_not_there() -> None:
 def test_what_nobody_foresaw_is_a_defect() -> None:
     """An error that is in no table is not dressed up as one of the user's."""
     assert tell(RuntimeError("unforeseen")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space"), 7, "disk_full", "no room left on the disk"),
+        (OSError(errno.EDQUOT, "Quota"), 7, "disk_full", "the quota of the disk is used up"),
+        (OSError(errno.EROFS, "Read-only", "there"), 7, "read_only", "there: the disk can be read only"),
+        (OSError(errno.EACCES, "Denied", "there"), 7, "permission", "there: the system does not allow it"),
+        (OSError(errno.EPERM, "Denied"), 7, "permission", "the system does not allow it"),
+        (OSError(errno.ENOTDIR, "Not", "a/b"), 3, "not_a_directory", "a/b: a file is where a folder is wanted"),
+        (OSError(errno.EISDIR, "Is", "a"), 3, "is_a_directory", "a: a folder is where a file is wanted"),
+        (OSError(errno.ENOENT, "No", b"a"), 3, "file_not_found", "a: no such file or folder"),
+        (OSError(errno.ENOENT, "No", "in/.a.car.0123456789abcdef.tmp"), 3, "file_not_found", "in/a.car: no such"),
+        (OSError(errno.EACCES, "No", "in/.unfinished-x_1"), 7, "permission", "in: the system"),
+        (OSError(errno.EMLINK, "Too many links", "a"), 7, "file", "a: Too many links"),
+    ],
+    ids=str,
+)
+def test_the_system_s_errors_are_told_in_our_words(error: OSError, code: int, kind: str, words: str) -> None:
+    """Files and disks have codes and advice, with a file name or without; the names are those people gave."""
+    told = tell(error)
+    assert told is not None
+    assert (told.code, told.kind) == (code, kind)
+    assert told.message.startswith(words)
+    assert told.advice
+    assert "Errno" not in told.message
+
+
+def test_an_error_of_the_system_about_no_file_is_a_defect() -> None:
+    """What is neither a file's fault nor a disk's is not dressed up as one."""
+    assert tell(OSError(errno.EBADF, "Bad file descriptor")) is None
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.parametrize("args", [("status",), ("status", "--json"), ("tasks",), ("export", "-")], ids=" ".join)
+def test_a_full_disk_under_stdout_is_no_defect(program: Program, args: tuple[str, ...]) -> None:
+    """Output that has no room ends with the code for storage and one line of words, and no traceback after it."""
+    program.ok("init")
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            program.command(*args), env=program.environment(), stdout=full, stderr=-1, text=True, check=False
+        )
+    assert done.returncode == 7
+    assert done.stderr.splitlines()[0] == "✗ no room left on the disk"
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_full_disk_outside_the_database_is_no_defect(program: Program, tmp_path: Path) -> None:
+    """A secret or an export that finds no room says so, and leaves nothing half written to be taken for it."""
+    program.ok("init")
+    program.ok("append", "-", text=operation_lines(400))
+    for blocks, line in ((0, "keys export owner new.key"), (0, "keys generate spare"), (80, "export new.car")):
+        limited = subprocess.run(
+            ["/bin/sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh", *program.command(*line.split())],
+            env=program.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert (limited.returncode, limited.stderr.splitlines()[0]) == (7, "✗ the file would be larger than it may be")
+    assert not list(tmp_path.glob("*new.*"))
+    assert [key["name"] for key in program.json("keys", "list")["keys"]] == ["owner", "worker"]
 
 
 @pytest.mark.parametrize(

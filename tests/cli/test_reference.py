@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from cli.errors import ExitCode
+from cli.exit_codes import ExitCode
 from tests.cli.program import Program
 
 ROOT = Path(__file__).parents[2]
