@@ -13,6 +13,7 @@ from ledger.cid import Cid
 from ledger.database import Database
 from ledger.events import VerifiedEvent
 from ledger.keys import ActorKey
+from ledger.multibase import encode_base32
 
 
 def intact(database: Database, cid: bytes, block: object) -> bytes:
@@ -21,7 +22,7 @@ def intact(database: Database, cid: bytes, block: object) -> bytes:
     Blocks are believed without their signature once they are in; a disk that alters them must not be.
     """
     if not isinstance(block, bytes) or Cid.of(block) != cid:
-        raise database.damaged(f"the block of {cid.hex()} has changed")
+        raise database.damaged(f"the block of {encode_base32(cid)} has changed")
     return block
 
 
@@ -72,11 +73,6 @@ class EventStore:
         found: int = self._database.connection.execute("SELECT count(*) FROM blocks").fetchone()[0]
         return found
 
-    def find_id(self, cid: Cid) -> int | None:
-        """Return the place of `cid` in order of arrival."""
-        row = self._database.connection.execute("SELECT id FROM blocks WHERE cid = ?", (cid,)).fetchone()
-        return None if row is None else row[0]
-
     def find_link(self, cid: Cid) -> tuple[int, int] | None:
         """Return height and time of an accepted event."""
         sql = "SELECT height, time FROM blocks WHERE cid = ?"
@@ -97,7 +93,8 @@ class EventStore:
         """Yield id, CID and block of the events that arrived after id `after`, each after all it links."""
         rows = self._database.connection.execute("SELECT id, cid, block FROM blocks WHERE id > ? ORDER BY id", (after,))
         for id_, cid, block in rows:
-            yield id_, Cid(cid), intact(self._database, cid, block)
+            whole = intact(self._database, cid, block)
+            yield id_, Cid(cid), whole
 
     def at_height(self, height: int, most: int) -> list[Cid]:
         """Return up to `most` events of this height, in the order of their CIDs."""
