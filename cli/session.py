@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.errors import ForbiddenError, MissingError
+from cli.errors import ForbiddenError, InputError, MissingError
 from cli.output import Output
 from cli.settings import Settings
 
@@ -64,11 +64,27 @@ class Session:
 
     def find_key(self, home: Home) -> SigningKey | None:
         """Return the key to act with, where there is one already; makes nothing."""
+        self._check_one_key(home)
         return home.members.find_key(self.peer_name(home))
 
     def worker_key(self, home: Home, labels: tuple[str, ...] = ()) -> SigningKey:
         """Return the key to work with; made at first use, admitted and joined where the owner's key is at hand."""
+        self._check_one_key(home)
         return home.members.peer_key(self.peer_name(home), labels)
+
+    def _check_one_key(self, home: Home) -> None:
+        """Raise InputError where `--peer` and P2P_WORKFLOW_KEY name two keys: neither beats the other in silence."""
+        from scheduler.membership import KEY_VARIABLE, key_of_environment
+
+        peer = self.settings.peer
+        if peer is None or (given := key_of_environment()) is None:
+            return
+        kept = home.keys.find(peer)
+        if kept is not None and kept.actor != given.actor:
+            raise InputError(
+                f"--peer {peer} names a key of this home, and {KEY_VARIABLE} holds another one",
+                f"unset {KEY_VARIABLE}, or leave out --peer",
+            )
 
     def key(self, home: Home, role: Role | None = None) -> SigningKey:
         """Return the key to act with in `role`. It need not be at work; made as `worker_key` does at first use."""

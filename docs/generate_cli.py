@@ -13,7 +13,7 @@ from typing import Any, Final
 import typer
 
 from cli import operation_json, task_file
-from cli.errors import MEANINGS
+from cli.exit_codes import MEANINGS
 from cli.main import make_app
 from cli.settings import common_options
 
@@ -46,7 +46,8 @@ whose names may hold commas) and `--tags a --tags b`; beside positional argument
 written `90s`, `15m`, `1h30m`; a bare number is seconds. A time is ISO 8601 (UTC where it names no zone), `+15m` from
 now, or ms since 1970.
 
-`P2P_WORKFLOW_KEY` holds a key as `keys export` writes it, for machines without a key file.
+`P2P_WORKFLOW_KEY` holds a key as `keys export` writes it, for machines without a key file: it signs in place of the
+home's keys, and the peer's name is but shown. An explicit `--peer` that names another key of the home is an error then.
 """
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from ledger.cid import Cid
 from ledger.events import Admission, Role
 from ledger.keyring import KeyringError
-from ledger.keys import ActorKey, SigningKey, did_key
+from ledger.keys import ActorKey, KeyFormatError, SigningKey, did_key
 from ledger.operations import Admit, Join
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 PEER_VARIABLE: Final = "P2P_WORKFLOW_PEER"
 KEY_VARIABLE: Final = "P2P_WORKFLOW_KEY"
+
+
+class KeyVariableError(KeyFormatError):
+    """P2P_WORKFLOW_KEY holds something, and it is no key."""
 
 
 class NotAMemberError(Exception):
@@ -71,20 +76,17 @@ class Membership:
         return names.get(actor) or did_key(actor)
 
     def names(self) -> dict[ActorKey, str]:
-        """Return the names of the members that have one."""
+        """Return the names of the members that have one, each with the tail of its key where several have it."""
         graph = self._home.board.graph
         members = [m for m in self._home.board.roster().members if m.name and not m.revoked_by]
         members.sort(key=lambda m: (graph.node(m.grant).height, m.grant))
         latest = {m.actor: m.name for m in members if m.name}
-        found = {
-            actor: f"{name}~{did_key(actor)[-6:]}" if list(latest.values()).count(name) > 1 else name
-            for actor, name in latest.items()
-        }
         keys, _ = self._usable_keys()
         for name, key in keys.items():
             if key.actor in self._home.genesis.owners:
-                found.setdefault(key.actor, name)
-        return found
+                latest.setdefault(key.actor, name)
+        bearers = Counter(latest.values())
+        return {actor: f"{name}~{did_key(actor)[-6:]}" if bearers[name] > 1 else name for actor, name in latest.items()}
 
     def owner_key(self) -> SigningKey | None:
         """Return the key of an owner, where one is in this home; raise KeyringError where it may be an unfit one."""
@@ -111,8 +113,7 @@ class Membership:
 
     def find_key(self, name: str) -> SigningKey | None:
         """Return the key a peer signs with: the one in P2P_WORKFLOW_KEY, else the home's key `name`."""
-        text = os.environ.get(KEY_VARIABLE)
-        return SigningKey.from_text(text) if text else self._home.keys.find(name)
+        return key_of_environment() or self._home.keys.find(name)
 
     def peer_key(self, name: str, labels: tuple[str, ...] = ()) -> SigningKey:
         """Return the key of the peer `name`, admitted and joined: made at first use where the owner's key is at hand.
@@ -141,3 +142,12 @@ class Membership:
 
     def _has_joined(self, actor: ActorKey) -> bool:
         return actor in self._home.board.active_workers()
+
+
+def key_of_environment() -> SigningKey | None:
+    """Return the key in P2P_WORKFLOW_KEY, None where it is empty; raise KeyVariableError where it holds no key."""
+    text = os.environ.get(KEY_VARIABLE, "").strip()
+    try:
+        return SigningKey.from_text(text) if text else None
+    except KeyFormatError as error:
+        raise KeyVariableError(f"{KEY_VARIABLE}: {error}") from None

@@ -8,9 +8,10 @@ import pytest
 
 from ledger.events import Role
 from ledger.keyring import KeyPermissionError
-from ledger.operations import Leave, Revoke
+from ledger.keys import SigningKey, did_key
+from ledger.operations import Admit, Leave, Revoke
 from scheduler.home import Home
-from scheduler.membership import NotAMemberError
+from scheduler.membership import KeyVariableError, NotAMemberError, key_of_environment
 
 
 @pytest.fixture
@@ -55,6 +56,21 @@ def test_who_left_joins_again_by_working(home: Home) -> None:
         assert home.board.active_workers() == {key.actor}
 
 
+def test_no_two_members_have_one_name(home: Home) -> None:
+    """A name that several have is shown with the tails of their keys: the local owner's too, whoever else takes it."""
+    owner = home.members.owner_key()
+    assert owner is not None
+    others = [SigningKey.generate().actor for _ in range(3)]
+    for actor, name in zip(others, ("owner", "ann", "ann"), strict=True):
+        home.append(owner, (Admit(actor, (Role.WORKER.value,), name),))
+    with home.reading():
+        names = home.members.names()
+    assert names == {
+        actor: f"{name}~{did_key(actor)[-6:]}"
+        for actor, name in zip((owner.actor, *others), ("owner", "owner", "ann", "ann"), strict=True)
+    }
+
+
 def test_one_unfit_key_file_does_not_stop_the_others(home: Home) -> None:
     """A key that others can read is not used, but names are shown and other keys work; an unfit owner's key is said."""
     home.members.peer_key("ann")
@@ -65,3 +81,18 @@ def test_one_unfit_key_file_does_not_stop_the_others(home: Home) -> None:
     (home.folder / "keys" / "owner.key").chmod(0o644)
     with pytest.raises(KeyPermissionError, match="chmod"):
         home.members.owner_key()
+
+
+def test_a_variable_that_holds_no_key_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Garbage in P2P_WORKFLOW_KEY is told as that variable's, without its text; an empty one is none."""
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", "z3u2-nearly-a-secret")
+    with pytest.raises(KeyVariableError, match=r"^P2P_WORKFLOW_KEY: ") as caught:
+        key_of_environment()
+    assert "nearly" not in str(caught.value)
+    key = SigningKey.generate()
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", key.to_text() + "\n")
+    found = key_of_environment()
+    assert found is not None
+    assert found.actor == key.actor
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", " ")
+    assert key_of_environment() is None
