@@ -1,4 +1,4 @@
-"""`keys`: the signing keys of a home. Secrets go from file to file, never to a screen or a command line."""
+"""`keys`: the signing keys of a home. Secrets go by files and pipes, never to a screen or a command line."""
 
 from __future__ import annotations
 
@@ -66,18 +66,15 @@ def import_key(
     context: typer.Context,
     name: NameArgument,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file of one line, as `keys export` writes; - reads stdin.")
+        str, typer.Argument(metavar="FILE", help="A file of yours alone, as `keys export` writes it; - reads stdin.")
     ],
 ) -> None:
     """Keep a key that comes from elsewhere."""
+    from ledger.keyring import read_private
     from ledger.keys import KeyFormatError, SigningKey
 
     session = session_of(context)
-    if file == "-":
-        text = sys.stdin.read(_SECRET_CHARS_MAX)
-    else:
-        with Path(file).open(encoding="ascii", errors="replace") as source:
-            text = source.read(_SECRET_CHARS_MAX)
+    text = sys.stdin.read(_SECRET_CHARS_MAX) if file == "-" else read_private(Path(file))
     try:
         key = SigningKey.from_text(text.strip())
     except KeyFormatError as error:
@@ -90,26 +87,41 @@ def export_key(
     context: typer.Context,
     name: NameArgument,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A new file, readable by you alone; never written over.")
+        str,
+        typer.Argument(metavar="FILE", help="A new file, readable by you alone, never written over; - for stdout."),
     ],
 ) -> None:
-    """Write the secret of a key to a new file (mode 0600), for another machine or for P2P_WORKFLOW_KEY."""
+    """Write the secret of a key to a new file (mode 0600) or a pipe, for another machine or for P2P_WORKFLOW_KEY."""
     from ledger.keys import did_key
 
     session = session_of(context)
     key = session.ring().load(name)
+    if file == "-":
+        if sys.stdout.isatty():
+            raise InputError("a secret is not for screens, and stdout is a terminal", "name a file, or use a pipe")
+        typer.echo(key.to_text())
+    else:
+        _write_new(Path(file), key.to_text() + "\n")
+        session.output.result(
+            {"name": name, "key": did_key(key.actor), "file": file}, [f"✓ Secret of {name} written to {file}"]
+        )
+    session.output.note("Whoever has this secret can sign as this key: move it safely, then delete it.")
+
+
+def _write_new(path: Path, secret: str) -> None:
+    """Write a file that was not there, readable by its owner alone; where there is no room for it, none is left."""
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        raise InputError(f"{file} is there already", "name a new file") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as target:
-        target.write(key.to_text() + "\n")
-        target.flush()
-        os.fsync(descriptor)
-    session.output.result(
-        {"name": name, "key": did_key(key.actor), "file": str(file)}, [f"✓ Secret of {name} written to {file}"]
-    )
-    session.output.note("Whoever has this file can sign as this key: move it safely, then delete it.")
+        raise InputError(f"{path} is there already", "name a new file") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as target:
+            target.write(secret)
+            target.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _print_key(session: Session, name: str, actor: ActorKey) -> None:

@@ -125,7 +125,7 @@ class KeyRing:
         """
         path = self.folder / key_file_name(name)
         try:
-            text = _read_private(path)
+            text = read_private(path)
         except FileNotFoundError:
             known = ", ".join(map(repr, self.names())) or "none"
             raise KeyNotFoundError(f"no key {name!r} in {self.folder}; known: {known}") from None
@@ -161,8 +161,12 @@ def _percent(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode())
 
 
-def _read_private(path: Path) -> str:
-    """Return what stands in a file of our own that nobody else can read. The open file is judged, not its name."""
+def read_private(path: Path) -> str:
+    """Return what stands in a file of our own that nobody else can read, as ASCII, up to 1024 characters.
+
+    The open file is judged, not its name. Raises KeyPermissionError where others can read it, it is another user's or a
+    link, KeyFileError where it is no regular file, and OSError as `open` does.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

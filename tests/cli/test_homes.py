@@ -118,6 +118,60 @@ def test_a_key_from_the_environment_needs_no_file(program: Program, tmp_path: Pa
     assert [key["name"] for key in program.json("keys", "list")["keys"]] == ["owner"]
 
 
+def test_a_key_from_the_environment_and_an_explicit_peer_do_not_differ(program: Program) -> None:
+    """Neither beats the other in silence; a name with no key here is but a name, and garbage is told with its place."""
+    program.ok("init")
+    keys = {name: program.json("keys", "generate", name)["key"] for name in ("ann", "bob")}
+    for key in keys.values():
+        program.ok("members", "admit", key)
+    secret = program.ok("keys", "export", "ann", "-").out.strip()
+    runner = Program(program.home, extra={"P2P_WORKFLOW_KEY": secret})
+    for command in (("status",), ("join",), ("leave",)):
+        refused = runner.run("--peer", "bob", *command, "--json")
+        assert (refused.code, refused.json["error"]["kind"]) == (2, "input")
+        assert "unset P2P_WORKFLOW_KEY" in refused.json["error"]["advice"]
+    for peer in ("ann", "elsewhere"):
+        assert runner.json("--peer", peer, "status")["peer_key"] == keys["ann"]
+    garbage = Program(program.home, extra={"P2P_WORKFLOW_KEY": "0xABCDEF"}).run("status", "--json")
+    assert (garbage.code, garbage.json["error"]["kind"]) == (2, "key_variable")
+    assert garbage.json["error"]["message"].startswith("P2P_WORKFLOW_KEY: ")
+    assert "keys export" in garbage.json["error"]["advice"]
+    assert "ABCDEF" not in garbage.out + garbage.err
+
+
+def test_a_secret_that_others_can_read_is_not_taken(program: Program, tmp_path: Path) -> None:
+    """A key that somebody else may have is refused with the chmod that would have kept it; a pipe has no mode."""
+    program.ok("keys", "generate", "spare")
+    exported = program.ok("keys", "export", "spare", "-")
+    file = tmp_path / "spare.key"
+    file.write_text(exported.out)
+    file.chmod(0o644)
+    other = Program(tmp_path / "other")
+    refused = other.run("keys", "import", "copy", str(file), "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (5, "key_permission")
+    assert f"chmod 600 '{file}'" in refused.json["error"]["message"]
+    assert not other.home.exists()
+    file.chmod(0o600)
+    other.ok("keys", "import", "copy", str(file))
+    other.ok("keys", "import", "piped", "-", text=exported.out)
+
+
+def test_a_secret_goes_to_a_pipe_and_to_no_screen(program: Program, tmp_path: Path) -> None:
+    """`-` is stdout, no file; a terminal would show the secret and is refused."""
+    program.ok("keys", "generate", "spare")
+    exported = program.run("keys", "export", "spare", "-", cwd=tmp_path)
+    assert exported.code == 0
+    assert len(exported.out.splitlines()) == 1
+    assert not (tmp_path / "-").exists()
+    terminal, child = pty.openpty()
+    command = program.command("keys", "export", "spare", "-")
+    done = subprocess.run(command, env=program.environment(), stdout=child, stderr=subprocess.PIPE, check=False)
+    os.close(child)
+    os.close(terminal)
+    assert done.returncode == 2
+    assert b"terminal" in done.stderr
+
+
 def test_members_are_admitted_with_roles_and_labels(program: Program) -> None:
     """A worker joins within its grant's labels; a submitter does not work."""
     program.ok("init")
