@@ -71,7 +71,7 @@ def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE.car", help="A CAR of this ledger, or - for stdin.")],
 ) -> None:
     """Take in the blocks of a CAR, in any order; says what was accepted, waits, or was refused by which rule."""
-    from ledger.car_io import import_car
+    from ledger.car_import import import_car
 
     session = session_of(context)
     with session.home() as home, session.output.progress("importing blocks") as step:

@@ -111,7 +111,7 @@ def _found(
 
 def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home, int]:
     """Take in the whole ledger. Broken off, what came is kept, and `sync` or `import` goes on."""
-    from ledger.car_io import import_car
+    from ledger.car_import import import_car
     from ledger.exchange import pull
     from scheduler.home import Home
 

@@ -52,6 +52,14 @@ class HeldEvents:
         """Return whether `cid` is held."""
         return self._database.connection.execute("SELECT 1 FROM held WHERE cid = ?", (cid,)).fetchone() is not None
 
+    def time_of(self, cid: Cid) -> int:
+        """Return the time (ms) that an event which is held says; raise KeyError where it is not held."""
+        row = self._database.connection.execute("SELECT time FROM held WHERE cid = ?", (cid,)).fetchone()
+        if row is None:
+            raise KeyError(f"{cid} is not held")
+        time: int = row[0]
+        return time
+
     def count(self) -> int:
         """Return how many events are held."""
         found: int = self._database.connection.execute("SELECT count(*) FROM held").fetchone()[0]

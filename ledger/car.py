@@ -86,11 +86,13 @@ class CarReader:
     passed on.
     """
 
-    __slots__ = ("_position", "_stream", "bad", "bad_count", "foreign", "roots")
+    __slots__ = ("_position", "_stream", "bad", "bad_count", "foreign", "offset", "roots")
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._position = 0
+        self.offset = 0
+        """Where the section of the last block begins, in bytes from the start of the CAR."""
         self.bad: list[BadBlock] = []
         """The first bad blocks met so far."""
         self.bad_count = 0
@@ -108,12 +110,9 @@ class CarReader:
     def __iter__(self) -> Iterator[tuple[Cid, bytes]]:
         while True:
             offset = self._position
-            length = self._length(offset)
-            if length is None:
+            section = self._section(offset)
+            if section is None:
                 return
-            if not 0 < length <= _SECTION_BYTES_MAX:
-                raise CarFormatError(offset, f"a section of {length} bytes, at most {_SECTION_BYTES_MAX}")
-            section = self._take(length, offset)
             try:
                 cid = Cid(section[:CID_BYTES])
             except CidError:
@@ -121,17 +120,38 @@ class CarReader:
                 continue
             block = section[CID_BYTES:]
             if cid.names(block):
+                self.offset = offset
                 yield cid, block
             else:
                 self.bad_count += 1
                 if len(self.bad) < BAD_BLOCKS_KEPT_MAX:
                     self.bad.append(BadBlock(cid, offset))
 
+    def again(self, start: int, offset: int) -> bytes:
+        """Return the block of the section at `offset` once more, from a stream where the CAR begins at byte `start`.
+
+        Raises CarBlockError where another block stands there now. Iterating does not go on from here.
+        """
+        self._stream.seek(start + offset)
+        section = self._section(offset) or b""
+        if len(section) < CID_BYTES or not Cid(section[:CID_BYTES]).names(section[CID_BYTES:]):
+            raise CarBlockError(f"CAR at byte {offset}: the file has changed while it was read")
+        return section[CID_BYTES:]
+
     def require_good(self) -> None:
         """Raise CarBlockError where a block read so far did not hash to its CID."""
         if self.bad:
             cid, offset = self.bad[0]
             raise CarBlockError(f"CAR at byte {offset}: block does not hash to {cid}; {self.bad_count} such")
+
+    def _section(self, offset: int) -> bytes | None:
+        """Read the section that begins at `offset`, where the stream stands; return None at its end."""
+        length = self._length(offset)
+        if length is None:
+            return None
+        if not 0 < length <= _SECTION_BYTES_MAX:
+            raise CarFormatError(offset, f"a section of {length} bytes, at most {_SECTION_BYTES_MAX}")
+        return self._take(length, offset)
 
     def _length(self, offset: int) -> int | None:
         """Read the varint in front of a section, or return None where the stream ends before it."""

@@ -1,7 +1,8 @@
 """Meeting in a CAR file: take in what is new in it, and give it what it lacks of the log.
 
 Implements: specs/car.md, the files of X1 and X8 that several replicas write by turns. A file is replaced as a whole or
-left as it is. What belongs to another ledger is never written over. Leaves out: import and export (ledger.car_io).
+left as it is. What belongs to another ledger is never written over. Leaves out: export (ledger.car_io) and
+import (ledger.car_import).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import BinaryIO
 
 from ledger.acceptance import Refusal, unsafe_signed, verify_genesis
 from ledger.car import read_car, write_car
-from ledger.car_io import ImportReport, blocks_of, import_car, whole_blocks
+from ledger.car_import import ImportReport, import_car, whole_blocks
+from ledger.car_io import blocks_of
 from ledger.cid import Cid
 from ledger.exchange import ExchangeError, Replica, past_without
 

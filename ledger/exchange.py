@@ -10,7 +10,7 @@ A log is closed under links, so whoever has an event has its causal past. Where 
 it lacks is my log without their past, exactly, found in time of what is missing; a carrier may then leave Want out.
 Where a head is unknown (both sides have gone on), the samples stand in: events of the other's log at heights 1, 2, 4,
 8, … below its top. The listing may then name what the other has; that costs a CID each, and Want makes it exact. The
-carrier here is a function call between two stores; ledger.car_io carries by file. Leaves out: networks, and which
+carrier here is a function call between two stores; ledger.car_sync carries by file. Leaves out: networks, and which
 events are in the log: the caller gives its heads, and only their past is ever sent (rule R6).
 """
 
@@ -33,7 +33,7 @@ BATCH_BLOCKS: Final = 1_000
 BLOB_BATCH: Final = 16
 """Blobs, of up to 1 MiB each, that are held in memory at once."""
 SAMPLES_PER_HEIGHT: Final = 8
-_REASONS_MAX: Final = 1_000
+_REASONS_MAX: Final = 100
 
 
 class ExchangeError(Exception):
@@ -225,11 +225,12 @@ def pull(into: Replica, source: Replica, now_ms: int) -> tuple[int, Totals]:
     return len(want.cids), totals
 
 
-def take_in(into: Replica, blocks: Sequence[bytes], now_ms: int, totals: Totals) -> None:
-    """Offer event `blocks` to `into` in one transaction of its own, and add up what became of them."""
+def take_in(into: Replica, blocks: Sequence[bytes], now_ms: int, totals: Totals) -> IntakeReport:
+    """Offer event `blocks` to `into` in one transaction of its own; return what became of them, and add it up."""
     with into.writing():
         report = into.intake.offer(blocks, now_ms)
     totals.add(report)
+    return report
 
 
 def batches(items: Iterable[Cid], most: int) -> Iterator[list[Cid]]:

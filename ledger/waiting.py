@@ -2,7 +2,8 @@
 
 Implements: specs/acceptance.md, verdict waiting. What waits can be sent again, so the room is bounded and evicts: an
 actor with no accepted event has a quarter of it at most, and strangers go before others, the oldest first. Every method
-takes part in the caller's transaction; `begin` comes first in each. Leaves out: why an event waits (ledger.acceptance).
+takes part in the caller's transaction; `begin` comes first in each that changes what waits. Leaves out: why an event
+waits (ledger.acceptance).
 """
 
 from __future__ import annotations
@@ -59,13 +60,19 @@ class WaitingRoom:
 
     def has(self, cid: Cid) -> bool:
         """Return whether `cid` waits here."""
-        if not self._all.blocks:
-            return False
         return self._database.connection.execute("SELECT 1 FROM waiting WHERE cid = ?", (cid,)).fetchone() is not None
 
     def count(self) -> int:
         """Return how many events wait."""
-        return self._all.blocks
+        found: int = self._database.connection.execute("SELECT count(*) FROM waiting").fetchone()[0]
+        return found
+
+    def missing_of(self, cid: Cid) -> tuple[Cid, ...]:
+        """Return what `cid` waits for; nothing where it does not wait."""
+        sql = (
+            "SELECT missing FROM waiting_links WHERE waiting = (SELECT id FROM waiting WHERE cid = ?) ORDER BY missing"
+        )
+        return tuple(Cid(missing) for (missing,) in self._database.connection.execute(sql, (cid,)))
 
     def put(
         self, signed: SignedEvent, missing: Iterable[Cid], now_ms: int, is_known: Callable[[ActorKey], bool]

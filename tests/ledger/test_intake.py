@@ -343,3 +343,17 @@ def test_two_intakes_on_one_file(tmp_path: Path, world: World) -> None:
         one.intake.recompute_held(T0 - SKEW_MS - 1)
     late = world.event(parents=[Cid.of(world.blocks[2])])
     assert two.offer([late]).waiting == (Cid.of(late),)
+
+
+def test_what_waits_is_counted_in_a_new_process_that_only_reads(tmp_path: Path) -> None:
+    """The room is counted in the database: whoever opens it to read sees what others left waiting, and for what."""
+    world = World()
+    missing = Cid.of(b"not here")
+    waits = world.event(parents=[missing])
+    home = Home(tmp_path / "a", world)
+    home.offer([waits])
+    with home.database.reading():
+        fresh = WaitingRoom(home.database)
+        assert fresh.count() == 1
+        assert fresh.has(Cid.of(waits))
+        assert fresh.missing_of(Cid.of(waits)) == (missing,)
