@@ -81,21 +81,11 @@ def make_outer_app() -> typer.Typer:
     return outer
 
 
-def p2p_workflow() -> None:
-    """Run the program `p2p-workflow`."""
-    sys.exit(run(make_app(), "p2p-workflow", sys.argv[1:]))
-
-
-def ipfs_accelerate() -> None:
-    """Run the program `ipfs-accelerate`."""
-    sys.exit(run(make_outer_app(), "ipfs-accelerate", sys.argv[1:]))
-
-
 def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
     settings = Settings()
-    _prepare_streams()
     try:
+        _prepare_streams()
         _check_installation()
         code = typer.main.get_command(app).main(list(args), program, standalone_mode=False, obj=settings)
     except (KeyboardInterrupt, typer.Abort):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.cli.program import DEADLINE_S, Program
 
@@ -38,3 +42,36 @@ def test_next_waits_for_what_another_process_submits(program: Program) -> None:
     out, err = waiting.communicate(timeout=DEADLINE_S)
     assert json.loads(out)["task"]["task_id"] == "late", err
     assert program.json("next", "--wait", "0.1")["task"] is None
+
+
+INTERRUPTED_WHERE = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["p2p-workflow", "status"]
+from cli.start import p2p_workflow
+p2p_workflow()
+"""
+
+
+@pytest.mark.parametrize("module", ["cli.main", "typer", "cli.commands_work", "cli.errors"])
+def test_an_interrupt_while_modules_are_loaded_is_quiet(program: Program, module: str) -> None:
+    """Ctrl-C before there is a command ends the program with its code, without a traceback, and makes nothing."""
+    script = INTERRUPTED_WHERE.format(module=module)
+    done = subprocess.run([sys.executable, "-c", script], env=program.environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    assert not program.home.exists()
+
+
+def test_an_interrupt_while_a_command_runs_is_told(program: Program) -> None:
+    """Ctrl-C later is one line and the same code."""
+    script = INTERRUPTED_WHERE.format(module="scheduler.place")
+    done = subprocess.run([sys.executable, "-c", script], env=program.environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (130, b"")
+    assert done.stderr.startswith(b"Interrupted: ")
+    assert done.stderr.count(b"\n") == 1

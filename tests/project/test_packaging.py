@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES: Final = {"ledger", "crdt", "scheduler", "cli", "ipfs_accelerate_py"}
-SCRIPTS: Final = {"p2p-workflow": "cli.main:p2p_workflow", "ipfs-accelerate": "cli.main:ipfs_accelerate"}
+SCRIPTS: Final = {"p2p-workflow": "cli.start:p2p_workflow", "ipfs-accelerate": "cli.start:ipfs_accelerate"}
 
 SUPPRESSION: Final = re.compile(r"#\s*(?:type:\s*ignore|noqa|ruff:\s*noqa|mypy:)", re.IGNORECASE)
 # The codes, then words, after any dash or a second hash; the cases are at the end of this file.
