@@ -165,16 +165,19 @@ def _batch(operations: list[Operation]) -> list[Operation]:
 
 def _following(home: Home, op: Operation) -> Operation:
     """Return the operation with the task's heads as what it follows, where its line named nothing."""
-    from ledger.operations import Requeue, TaskOperation
-    from scheduler.acting import follows, latest_heads
+    from crdt.prospect import claim_follows, requeue_follows
+    from ledger.operations import Claim, Requeue, TaskOperation
+    from scheduler.acting import event_time, follows
 
     if not isinstance(op, TaskOperation) or op.follows:
         return op
     record = home.board.find_record(op.task)
     if record is None:
         return op
+    if isinstance(op, Claim):
+        return replace(op, follows=claim_follows(home.board, record, event_time(home)))
     if isinstance(op, Requeue):
-        return replace(op, follows=latest_heads(home.board, record))
+        return replace(op, follows=requeue_follows(home.board, record, event_time(home)))
     return replace(op, follows=follows(record, getattr(op, "claim", None)))
 
 

@@ -6,7 +6,7 @@ Implements: specs/tasks.md, D1-D8 and the sets P and S the rules speak of. Leave
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crdt.order import anchor_of
 from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
@@ -86,6 +86,8 @@ class TaskFold:
     completions: dict[Cid, CompletionRecord] = field(default_factory=dict)
     cancels: set[Cid] = field(default_factory=set)
     base: int = 0
+    requeue: Cid | None = None
+    """The requeue that gives `base`, the greatest by CID where several do."""
     prioritized: tuple[int, Cid, int] | None = None
     """Height, CID and priority of the greatest prioritize in the linear order (D6)."""
 
@@ -120,7 +122,21 @@ class TaskFold:
             case Prioritize():
                 self.prioritized = max(self.prioritized or (0, cid, 0), (event.height, cid, op.priority))
             case Requeue():
-                self.base = max(self.base, verdict.base)
+                if self.requeue is None or (verdict.base, cid) > (self.base, self.requeue):
+                    self.base, self.requeue = verdict.base, cid
+
+    def copy(self) -> TaskFold:
+        """Return a set of the same operations that grows by itself."""
+        return replace(
+            self,
+            submits=dict(self.submits),
+            claims=dict(self.claims),
+            renewed=dict(self.renewed),
+            released=set(self.released),
+            failed=dict(self.failed),
+            completions=dict(self.completions),
+            cancels=set(self.cancels),
+        )
 
     @property
     def submitter(self) -> ActorKey:
@@ -188,4 +204,5 @@ class TaskFold:
             cancels=tuple(sorted(self.cancels)),
             base=self.base,
             heads=heads,
+            requeue=self.requeue,
         )

@@ -64,6 +64,8 @@ class TaskRecord:
     """The highest attempt that a requeue has written off."""
     heads: tuple[Cid, ...]
     """Sound operations that count and that no other such operation follows, sorted by CID."""
+    requeue: Cid | None = None
+    """The requeue that gives `base`, the greatest by CID where several do. Derived: no part of the state root."""
 
     @property
     def result(self) -> CompletionRecord | None:

@@ -72,7 +72,20 @@ def _needs_role(role: Role, grant: Grant) -> Verdict | None:
 
 
 def _judge_claim(op: Claim, event: Event, past: TaskFold, context: Context) -> Verdict:
-    spec, at, policy = past.spec, event.time, context.policy
+    policy = context.policy
+    closed = refuse_claim(past, event.time, policy)
+    if closed is not None:
+        return closed
+    if not all(context.has_input(need, op.inputs) for need in past.spec.needs):
+        return Verdict("F1e", "a need has no completion among the inputs")
+    if op.lease_ms > policy.lease_ms_max:
+        return Verdict("F1f", f"a lease of {op.lease_ms} ms, at most {policy.lease_ms_max}")
+    return Verdict(attempt=past.next_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs)
+
+
+def refuse_claim(past: TaskFold, at: int, policy: Policy) -> Verdict | None:
+    """Return the first of F1a to F1d that a claim at `at` (ms) with this P breaks, None where it breaks none."""
+    spec = past.spec
     if past.completions or past.cancels:
         return Verdict("F1a", "the task was done or cancelled")
     claims = past.claim_records(policy)
@@ -85,11 +98,7 @@ def _judge_claim(op: Claim, event: Event, past: TaskFold, context: Context) -> V
         return Verdict("F1c", f"too late: expired at {spec.expires_at}")
     if failed_attempts(claims, past.base, at) >= max_attempts(spec, policy):
         return Verdict("F1d", "the attempts were used up")
-    if not all(context.has_input(need, op.inputs) for need in spec.needs):
-        return Verdict("F1e", "a need has no completion among the inputs")
-    if op.lease_ms > policy.lease_ms_max:
-        return Verdict("F1f", f"a lease of {op.lease_ms} ms, at most {policy.lease_ms_max}")
-    return Verdict(attempt=past.next_attempt, distance=distance(event.actor, past.anchor), inputs=op.inputs)
+    return None
 
 
 def _judge_holder(op: Renew | Release | Fail | Complete, event: Event, past: TaskFold, context: Context) -> Verdict:

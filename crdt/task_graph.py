@@ -7,6 +7,7 @@ so P is the fold itself; a chain of late operations is folded link by link; else
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container, Mapping
 from typing import Final
 
 from crdt.board_store import BoardStore, Node, TaskState
@@ -72,19 +73,27 @@ class TaskGraph:
         if len(self._chains) > _CHAINS_MAX:
             self._chains.popitem(last=False)
 
-    def reach(self, key: TaskKey, follows: tuple[Cid, ...]) -> dict[Cid, Verdict]:
-        """Return the sound operations on a task that `follows` reaches.
+    def reach(
+        self,
+        key: TaskKey,
+        follows: tuple[Cid, ...],
+        verdicts: Mapping[Cid, Verdict] | None = None,
+        known: Container[Cid] = (),
+    ) -> dict[Cid, Verdict]:
+        """Return the sound operations on a task that `follows` reaches, but for what is `known` to be reached.
 
-        What is unknown or malformed is followed through, what is unsound is a dead end.
+        What is unknown or malformed is followed through, what is unsound is a dead end. `verdicts` spares looking them
+        up again.
         """
-        verdicts = self._store.verdicts(key)
+        if verdicts is None:
+            verdicts = self._store.verdicts(key)
         reached: dict[Cid, Verdict] = {}
         passed: set[Cid] = set()
         stack = list(follows)
         while stack:
             cid = stack.pop()
             verdict = verdicts.get(cid)
-            if verdict is None or cid in passed or (verdict.rule is not None and not verdict.through):
+            if verdict is None or cid in passed or cid in known or (verdict.rule is not None and not verdict.through):
                 continue
             passed.add(cid)
             if verdict.rule is None:

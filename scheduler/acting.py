@@ -11,7 +11,7 @@ from typing import Final
 
 from crdt.attempts import runs
 from crdt.board import Board
-from crdt.order import order_key
+from crdt.prospect import FOLLOWS_MAX
 from crdt.records import ClaimRecord, TaskRecord
 from ledger.blobs import BlockError
 from ledger.cid import Cid
@@ -24,27 +24,20 @@ from scheduler.home import Home
 from scheduler.queue import TaskQueue
 from scheduler.writing import Writing
 
-FOLLOWS_MAX: Final = 64
-"""How many of a task's heads an operation follows, where more than that are not needed to be sound."""
 INLINE_BYTES_MAX: Final = 4_096
 """Largest payload, output or log, in bytes, that stands in the event itself; a larger one becomes a blob."""
 
 
 def follows(record: TaskRecord, claim: Cid | None = None) -> tuple[Cid, ...]:
-    """Return what an honest operation on a task follows: its heads; of a flooded task no more than it needs (S7).
+    """Return what a cancel, a prioritize or an operation on a claim follows: the heads; of a flooded task less (S7).
 
     Which 64 of more heads an author follows decides what its operation may do, so that a flood could make it mean
     nothing (counter-example 3): the least submit, and the claim it acts on, are always enough where the board allows.
+    What claims and requeues follow: crdt.prospect.
     """
     if len(record.heads) <= FOLLOWS_MAX:
         return record.heads
     return (record.submits[0],) if claim is None else (record.submits[0], claim)
-
-
-def latest_heads(board: Board, record: TaskRecord) -> tuple[Cid, ...]:
-    """Return up to 64 heads, latest first: a requeue must reach the failures it writes off."""
-    ordered = sorted(record.heads, key=lambda cid: order_key(board.graph.node(cid).height, cid), reverse=True)
-    return tuple(ordered[:FOLLOWS_MAX])
 
 
 def inputs(board: Board, record: TaskRecord) -> tuple[Cid, ...]:

@@ -34,6 +34,7 @@ def encode_task(task: TaskState) -> bytes:
         [[c.distance, c.claim, c.cid, c.actor, c.time, list(c.inputs)] for c in fold.completions.values()],
         list(fold.cancels),
         fold.base,
+        fold.requeue,
         None if fold.prioritized is None else list(fold.prioritized),
         list(task.heads),
         task.fenced,
@@ -54,6 +55,7 @@ def decode_task(data: bytes) -> TaskState:
         done,
         cancels,
         base,
+        requeue,
         prioritized,
         heads,
         fenced,
@@ -68,7 +70,7 @@ def decode_task(data: bytes) -> TaskState:
     for distance, claim, cid, actor, time, inputs in done:
         fold.completions[cid] = CompletionRecord(distance, claim, cid, actor, time, tuple(inputs))
     fold.cancels = set(cancels)
-    fold.base = base
+    fold.base, fold.requeue = base, requeue
     fold.prioritized = None if prioritized is None else (prioritized[0], prioritized[1], prioritized[2])
     return TaskState(fold, set(heads), fenced)
 

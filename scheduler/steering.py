@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crdt.attempts import is_dead
+from crdt.prospect import requeue_follows
 from crdt.records import TaskRecord
 from ledger.cid import Cid
 from ledger.events import Role, TaskKey
 from ledger.keys import SigningKey
 from ledger.operations import Cancel, Prioritize, Requeue
-from scheduler.acting import acting, follows, latest_heads, write
+from scheduler.acting import acting, follows, write
 from scheduler.action_errors import NotAllowedError, NotDeadError, RequestError, TaskOverError
 from scheduler.home import Home
 from scheduler.names import get_task
@@ -65,7 +66,8 @@ def requeue(home: Home, key: SigningKey, task: TaskKey) -> Steered:
             raise TaskOverError(f"task {record.spec.task_id} was cancelled")
         if not is_dead(record.claims, record.base, record.spec, home.policy, writing.time):
             raise NotDeadError(f"task {record.spec.task_id} is not dead: it has attempts left, or one is running")
-        event = write(writing, key, (Requeue(task, latest_heads(home.board, record)),), Role.SUBMITTER)
+        requeued = Requeue(task, requeue_follows(home.board, record, writing.time))
+        event = write(writing, key, (requeued,), Role.SUBMITTER)
         return Steered(get_task(home, task), event.cid)
 
 

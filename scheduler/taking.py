@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from crdt.prospect import claim_follows
 from crdt.records import TaskRecord
 from crdt.view import Status, view
 from ledger.cid import Cid
 from ledger.events import Policy, Role, TaskKey
 from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Claim
-from scheduler.acting import acting, event_time, follows, inputs, write
+from scheduler.acting import acting, event_time, inputs, write
 from scheduler.action_errors import HeldByOtherError, NotReadyError, TaskOverError
 from scheduler.assignment import LIVENESS_LEASES
 from scheduler.home import Home
@@ -87,7 +88,8 @@ def claim(
 
 def claim_of(home: Home, record: TaskRecord, lease_ms: int) -> Claim:
     """Return the operation that claims a task."""
-    return Claim(record.key, follows(record), lease_ms, inputs(home.board, record))
+    followed = claim_follows(home.board, record, event_time(home))
+    return Claim(record.key, followed, lease_ms, inputs(home.board, record))
 
 
 def taken(home: Home, task: TaskKey, claim_cid: Cid, queue: TaskQueue | None) -> Taken:

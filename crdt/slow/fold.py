@@ -41,6 +41,7 @@ def _fold(dag: Dag, task: TaskKey, ops: Ops) -> TaskRecord:
         cancels=tuple(sorted(sound.cid for sound in ops if isinstance(sound.op, Cancel))),
         base=words.base(ops),
         heads=_heads(ops),
+        requeue=words.last_requeue(ops),
     )
 
 

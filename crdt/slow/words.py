@@ -82,6 +82,12 @@ def base(ops: Ops) -> int:
     return max((highest_attempt(sound.own_past) for sound in ops if isinstance(sound.op, Requeue)), default=0)
 
 
+def last_requeue(ops: Ops) -> Cid | None:
+    """Return the requeue that has written off the most, the greatest by CID where several have; None without one."""
+    requeues = [(highest_attempt(sound.own_past), sound.cid) for sound in ops if isinstance(sound.op, Requeue)]
+    return max(requeues)[1] if requeues else None
+
+
 def claim_distance(claim: Sound) -> int:
     """D5: return the distance from the actor to the anchor of the least submit in the claim's own past."""
     least = submits(claim.own_past)[0]

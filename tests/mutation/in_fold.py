@@ -62,7 +62,7 @@ IN_FOLD: Final[tuple[Mutation, ...]] = (
             "1 + self.highest_attempt",
             f"{_ADVERSARIES}::test_an_attempt_is_not_written_off_as_it_is_made[board]",
         ),
-        ("base", "self.base = max(self.base, verdict.base)", "pass", f"{VECTOR_TEST}[F3c]"),
+        ("base", "self.base, self.requeue = verdict.base, cid", "pass", f"{VECTOR_TEST}[F3c]"),
         ("D1", "tuple(sorted(self.completions.values()))", "tuple(sorted(self.completions.values(), reverse=True))"),
         ("D8", "tuple(sorted(self.completions.values()))", "tuple(sorted(self.completions.values()))[:1]"),
         ("D5", "return min(self.submits.values()", "return max(self.submits.values()"),

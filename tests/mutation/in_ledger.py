@@ -110,6 +110,12 @@ IN_LEDGER: Final[tuple[Mutation, ...]] = (
             'priority=schema.integer(fields, "priority", 0, 99)',
         ),
         ("M1", "reader = _READERS.get(name)", 'reader = _READERS.get(name, _READERS["leave"])'),
+        (
+            "M3",
+            "        admits = ActorKey(actor)\n",
+            "        return Unread(rule, words, admits=ActorKey(actor))\n",
+            "tests/crdt/test_adversaries.py::test_a_task_is_followed_through_a_malformed_admit",
+        ),
         ("M2", 'raise SchemaError("spec: the payload', 'SchemaError("spec: the payload'),
     ),
     *in_file(

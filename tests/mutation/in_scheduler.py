@@ -8,6 +8,7 @@ from tests.mutation.mutation import Mutation, in_file
 
 _QUEUE: Final = "tests/scheduler/test_queue.py"
 _ASSIGNMENT: Final = "tests/scheduler/test_assignment.py"
+_ACTIONS: Final = "tests/scheduler/test_actions.py"
 _RULES: Final = "tests/scheduler/test_rules.py"
 
 IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
@@ -78,6 +79,33 @@ IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
             " if claim is None else (record.submits[0], claim)",
             "",
             f"{_RULES}::test_s7_of_very_many_heads_what_is_needed",
+        ),
+    ),
+    *in_file(
+        "crdt/prospect.py",
+        (
+            "S7",
+            "*requeue, *latest_first",
+            "*requeue",
+            f"{_ACTIONS}::test_a_flooded_task_uses_up_its_attempts_and_is_queued_again",
+        ),
+        (
+            "S7",
+            "*requeue, *latest_first",
+            "*latest_first",
+            f"{_ACTIONS}::test_what_a_requeue_wrote_off_stays_so_however_releases_cross",
+        ),
+        (
+            "S7",
+            "0 if refuse_claim(past, at, policy) else past.next_attempt",
+            "past.next_attempt",
+            f"{_ACTIONS}::test_what_a_requeue_wrote_off_stays_so_however_releases_cross",
+        ),
+        (
+            "S7",
+            " or any(runs(claim, at) for claim in claims):",
+            ":",
+            f"{_ACTIONS}::test_a_flooded_task_uses_up_its_attempts_and_is_queued_again",
         ),
     ),
     *in_file(

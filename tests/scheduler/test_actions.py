@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from crdt.prospect import FOLLOWS_MAX, claim_follows
+from crdt.records import TaskRecord
 from crdt.view import Status, holder_of, view
 from ledger.events import Policy, Role
 from ledger.keys import SigningKey
 from ledger.operations import Attachment, Backoff, Claim, Prioritize, Release, Renew, Report, Spec
-from scheduler.acting import FOLLOWS_MAX, INLINE_BYTES_MAX, write
+from scheduler.acting import INLINE_BYTES_MAX, write
 from scheduler.actions import (
     LEASE_BY_HAND_MS,
     AmbiguousTaskError,
@@ -439,11 +441,7 @@ def test_a_flooded_task_is_still_taken_completed_and_steered(desk: Desk) -> None
     """S7, counter-example 3: more heads than anybody can follow do not keep the honest from a task."""
     mal, me = desk.peer("mal"), desk.peer("me")
     record = desk.submit(me, "t")
-    with desk.home.writing() as writing:
-        claim = write(writing, mal, (Claim(record.key, record.heads, 3_600_000),), Role.WORKER).cid
-        write(writing, mal, (Release(record.key, (claim,), claim),), Role.WORKER)
-        for _ in range(FOLLOWS_MAX + 1):  # concurrent to the release: each has the claim alone in its past
-            write(writing, mal, (Renew(record.key, (claim,), claim, 3_600_000),), Role.WORKER)
+    flood(desk, mal, record)
     assert len(desk.record(record.key).heads) == FOLLOWS_MAX + 2
     bump(desk.home, me, record.key, 9)
     complete(desk.home, me, record.key)
@@ -451,6 +449,61 @@ def test_a_flooded_task_is_still_taken_completed_and_steered(desk: Desk) -> None
     assert done.priority == 9
     assert done.result is not None
     assert done.result.actor == me.actor
+
+
+def test_a_flooded_task_uses_up_its_attempts_and_is_queued_again(desk: Desk) -> None:
+    """S7, counter-examples 1 and 3: claims of a flooded task are numbered on, past what a requeue has written off."""
+    mal, me = desk.peer("mal"), desk.peer("me", ("mine",))
+    asked = SubmitRequest(spec("t", requires=("mine",), max_attempts=2, backoff=Backoff(0, 0)))
+    key = submit(desk.home, me, asked)[0].record.key
+    for numbers in ((2, 3), (5, 6)):  # between them those of mal, released
+        flood(desk, mal, desk.record(key))
+        for number in numbers:
+            taken = take(desk.home, me)
+            assert taken is not None
+            made = next(claim for claim in taken.record.claims if claim.cid == taken.claim)
+            assert (made.attempt, made.attempt > taken.record.base) == (number, True)
+            fail(desk.home, me, key)
+            desk.now += 1
+        assert len(desk.record(key).heads) > FOLLOWS_MAX
+        with desk.home.reading():
+            assert view(desk.record(key), desk.home.board.find_record, POLICY, desk.now).status is Status.DEAD
+        assert requeue(desk.home, me, key).record.base == numbers[-1]
+    assert complete(desk.home, me, key).record.result is not None
+
+
+def test_what_a_requeue_wrote_off_stays_so_however_releases_cross(desk: Desk) -> None:
+    """S7, counter-example 1: where no head can be followed the requeue can: nothing is written off as it is made."""
+    mal, me = desk.peer("mal"), desk.peer("me", ("mine",))
+    asked = SubmitRequest(spec("t", requires=("mine",), max_attempts=1, backoff=Backoff(0, 0)))
+    key = submit(desk.home, me, asked)[0].record.key
+    assert desk.take_id(me) == "t"
+    fail(desk.home, me, key)
+    requeued = requeue(desk.home, me, key)
+    assert (requeued.event, requeued.record.base) == (requeued.record.requeue, 1)
+    start = requeued.record.heads
+    with desk.home.writing() as writing:
+        one, two = (write(writing, mal, (Claim(key, start, 3_600_000 + n),), Role.WORKER).cid for n in range(2))
+        write(writing, mal, (Release(key, (one, two), one),), Role.WORKER)  # in what each follows the other claim runs
+        write(writing, mal, (Release(key, (two, one), two),), Role.WORKER)
+        for _ in range(FOLLOWS_MAX):
+            write(writing, mal, (Renew(key, (one,), one, 3_600_000),), Role.WORKER)
+    taken = take(desk.home, me)
+    assert taken is not None
+    assert next(claim.attempt for claim in taken.record.claims if claim.cid == taken.claim) == 2
+    fail(desk.home, me, key)
+    with desk.home.reading():
+        assert view(desk.record(key), desk.home.board.find_record, POLICY, desk.now).status is Status.DEAD
+
+
+def flood(desk: Desk, key: SigningKey, record: TaskRecord) -> None:
+    """Give a task more heads than an operation follows, in all of which but one a claim runs that was released."""
+    with desk.home.writing() as writing:
+        follows = claim_follows(desk.home.board, record, writing.time)
+        claim = write(writing, key, (Claim(record.key, follows, 3_600_000),), Role.WORKER).cid
+        write(writing, key, (Release(record.key, (claim,), claim),), Role.WORKER)
+        for _ in range(FOLLOWS_MAX + 1):  # concurrent to the release: each has the claim alone in its past
+            write(writing, key, (Renew(record.key, (claim,), claim, 3_600_000),), Role.WORKER)
 
 
 def test_an_operation_without_effect_is_taken_back(desk: Desk) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from crdt.prospect import FOLLOWS_MAX
 from crdt.records import TaskRecord
 from ledger.cid import Cid
 from ledger.events import Role
 from ledger.keys import SigningKey, did_key
 from ledger.operations import Admit, Operation, Prioritize, Revoke
-from scheduler.acting import FOLLOWS_MAX, follows, write
+from scheduler.acting import follows, write
 from scheduler.actions import complete, take
 from tests.scheduler.desk import Desk
 
