@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -13,6 +15,7 @@ from cli.errors import InvalidError, MissingError
 from cli.session import Session, session_of
 
 if TYPE_CHECKING:
+    from ledger.cid import Cid
     from scheduler.home import Home
     from scheduler.replay import Findings, Replay
 
@@ -25,18 +28,27 @@ def register(app: typer.Typer) -> None:
 def verify(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE.car", help="A CAR; needs no home. Else this home.")
+        str | None,
+        typer.Argument(metavar="FILE.car", help="A CAR, or - for stdin; needs no home. Else this home."),
     ] = None,
     state_root: Annotated[
         str | None, typer.Option(metavar="HEX", help="The state root it must come to, as another peer told it.")
     ] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="CID", help="The ledger it must be, as its genesis names it.")
+    ] = None,
 ) -> None:
     """Check a whole ledger as a stranger would: nothing that was derived from the blocks is believed."""
+    from ledger.cid import Cid
+
     session = session_of(context)
+    wanted = None if ledger is None else Cid.parse(ledger)
     if file is None:
         document, faults = _verify_home(session)
     else:
-        document, faults = _verify_file(session, file)
+        document, faults = _verify_file(session, file, wanted)
+    if wanted is not None and document["ledger"] != str(wanted):
+        faults.append({"rule": "A4", "words": f"this is ledger {document['ledger']}, not {wanted}"})
     if state_root is not None and document["state_root"] != state_root.lower():
         faults.append({"rule": "C6", "words": f"the state root is {document['state_root']}, not {state_root}"})
     document |= {"verified": not faults, "faults": faults}
@@ -51,16 +63,21 @@ def verify(
 Fault = dict[str, Any]
 
 
-def _verify_file(session: Session, file: Path) -> tuple[dict[str, Any], list[Fault]]:
+def _verify_file(session: Session, file: str, ledger: Cid | None) -> tuple[dict[str, Any], list[Fault]]:
     from scheduler.place import wall_clock_ms
     from scheduler.replay import replay_car
 
     try:
-        with file.open("rb") as stream, session.output.progress("verifying events") as step:
-            replay, findings = replay_car(stream, step)
+        with _opened(file) as stream, session.output.progress("verifying events") as step:
+            replay, findings = replay_car(stream, step, ledger=ledger)
     except LookupError as error:
         raise MissingError(f"{file}: {error}", "export the whole ledger: `export` without --since") from None
     return board_document(replay, wall_clock_ms()) | {"blobs": findings.blobs}, _faults(findings)
+
+
+def _opened(file: str) -> AbstractContextManager[BinaryIO]:
+    """Open a file to read; - is stdin, which stays open."""
+    return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
 
 
 def _faults(findings: Findings) -> list[Fault]:

@@ -23,6 +23,7 @@ from ledger.acceptance import (
     check_alone,
     linked_event,
     linked_genesis,
+    unsafe_signed,
     verify_event,
     verify_genesis,
 )
@@ -98,7 +99,7 @@ class Findings:
     """Blocks that do not hash to their CID."""
     blobs: int = 0
     fault: str | None = None
-    """Where the file breaks off, if it does."""
+    """Where the file breaks off, if it does; else how its roots are not what it holds."""
 
     @property
     def is_clean(self) -> bool:
@@ -106,11 +107,13 @@ class Findings:
         return not (self.refused or self.incomplete or self.bad_blocks or self.fault)
 
 
-def replay_car(stream: BinaryIO, step: Callable[[int], None] = lambda more: None) -> tuple[Replay, Findings]:
+def replay_car(
+    stream: BinaryIO, step: Callable[[int], None] = lambda more: None, *, ledger: Cid | None = None
+) -> tuple[Replay, Findings]:
     """Return the board that the blocks of a CAR make, in whatever order they stand in it, and what is wrong with them.
 
-    `step` is told of each event that was judged. Raises CarFormatError where the stream is no CAR, LookupError where no
-    genesis block is in it.
+    Where several genesis blocks are in it, that of `ledger` is taken, else the first. `step` is told of each event that
+    was judged. Raises CarFormatError where the stream is no CAR, LookupError where no genesis block is in it.
     """
     findings = Findings()
     blocks: dict[Cid, bytes] = {}
@@ -124,7 +127,7 @@ def replay_car(stream: BinaryIO, step: Callable[[int], None] = lambda more: None
     except CarFormatError as error:  # after the last whole block
         findings.fault = str(error)
     findings.bad_blocks = reader.bad_count
-    replay = Replay(blocks.pop(_find_genesis(blocks)))
+    replay = Replay(blocks.pop(_find_genesis(blocks, ledger)))
     for signed in _in_order(replay, blocks, findings):
         try:
             replay.add_signed(signed)
@@ -134,17 +137,40 @@ def replay_car(stream: BinaryIO, step: Callable[[int], None] = lambda more: None
         except MissingLinks:
             findings.incomplete.append(signed.cid)
         step(1)
+    findings.fault = findings.fault or _fault_of_roots(reader.roots, replay, blocks)
     return replay, findings
 
 
-def _find_genesis(blocks: dict[Cid, bytes]) -> Cid:
-    for cid, block in blocks.items():
+def _find_genesis(blocks: dict[Cid, bytes], ledger: Cid | None) -> Cid:
+    for cid in blocks if ledger not in blocks else (ledger, *blocks):
         try:
-            verify_genesis(block)
+            verify_genesis(blocks[cid])
         except Refusal:
             continue
         return cid
     raise LookupError("the CAR holds no genesis block")
+
+
+def _fault_of_roots(roots: tuple[Cid, ...], replay: Replay, blocks: dict[Cid, bytes]) -> str | None:
+    """Return how the roots are not what the file holds; None where they are the heads, or those of a part (X2)."""
+    if not roots:
+        return "the file names no roots, so it does not say what it is to hold"
+    if set(roots) == set(replay.board.heads):
+        return None
+    for root in roots:
+        linked = replay.find(root)
+        if linked is None or linked.refused:
+            return f"the file names the root {root} and does not hold it in good order: its end may be cut off"
+    past: set[Cid] = set()
+    turn = list(roots)
+    while turn:
+        cid = turn.pop()
+        if cid in blocks and cid not in past:
+            past.add(cid)
+            turn += unsafe_signed(blocks[cid]).event.links()
+    if len(past) < len(blocks):
+        return f"{len(blocks) - len(past)} events of the file are not in the causal past of its roots"
+    return None
 
 
 def _in_order(replay: Replay, blocks: dict[Cid, bytes], findings: Findings) -> Iterator[SignedEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from ledger.acceptance import Linked, linked_genesis
-from ledger.car import write_car
+from ledger.car import read_car, write_car
 from ledger.cid import Cid
 from ledger.events import Genesis
 from ledger.keys import SigningKey
@@ -141,6 +142,61 @@ def test_a_damaged_car_is_not_verified(program: Program, tmp_path: Path, damage:
     document: dict[str, Any] = ran.json
     assert "error" in document or document["faults"]
     assert program.ok("verify").out.startswith("✓ every hash, signature and rule holds\n")
+
+
+def sections_of(data: bytes) -> list[int]:
+    """Return where the sections of a CAR end."""
+    stream = io.BytesIO(data)
+    return [stream.tell() for _ in read_car(stream)]
+
+
+def test_verify_compares_the_heads_with_the_roots(program: Program, tmp_path: Path) -> None:
+    """A file without its last sections, without roots, or with more than its roots reach is a fault; a part is none."""
+    program.submit("a")
+    middle = program.json("clock")["heads"]
+    program.submit("b")
+    car, part, bad = (tmp_path / name for name in ("all.car", "part.car", "bad.car"))
+    program.ok("export", str(car))
+    program.ok("export", str(part), "--task", "a")
+    assert program.json("verify", str(part))["verified"]
+    data = car.read_bytes()
+    ends = sections_of(data)
+    for end in (ends[0], ends[-2]):
+        bad.write_bytes(data[:end])
+        ran = program.run("verify", str(bad), "--json")
+        assert ran.code == 6
+        assert "its end may be cut off" in ran.json["faults"][0]["words"]
+    blocks = list(read_car(io.BytesIO(data)))
+    for roots, words in (([], "no roots"), ([Cid.parse(middle[0])], "not in the causal past")):
+        with bad.open("wb") as stream:
+            write_car(stream, roots, blocks)
+        ran = program.run("verify", str(bad), "--json")
+        assert (ran.code, len(ran.json["faults"])) == (6, 1)
+        assert words in ran.json["faults"][0]["words"]
+
+
+def test_verify_knows_whom_it_is_about_and_reads_stdin(program: Program, tmp_path: Path) -> None:
+    """`--ledger` is compared with the genesis, or picks it among several; - is stdin."""
+    program.submit("a")
+    other = Program(tmp_path / "other")
+    other.submit("b")
+    car = tmp_path / "all.car"
+    ledger = program.json("export", str(car))["ledger"]
+    another = other.json("export", str(tmp_path / "other.car"))["ledger"]
+    assert program.json("verify", str(car), "--ledger", ledger)["verified"]
+    assert program.json("verify", "--ledger", ledger)["verified"]
+    for place in ([str(car)], []):
+        ran = program.run("verify", *place, "--ledger", another, "--json")
+        assert (ran.code, [fault["rule"] for fault in ran.json["faults"]]) == (6, ["A4"])
+    assert program.run("verify", str(car), "--ledger", "nonsense").code == 2
+    piped = subprocess.run(
+        program.command("verify", "-"),
+        input=car.read_bytes(),
+        env=program.environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert piped.stdout.decode().startswith("✓ every hash, signature and rule holds\n")
 
 
 def test_another_state_root_than_told_is_a_fault(program: Program) -> None:
