@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cli.errors import InputError
+from cli.output import render_time
 
 if TYPE_CHECKING:
     from ledger.exchange import Replica
     from scheduler.home import Home
+
+_LINES_MAX: Final = 8
+"""Most events of a verdict that are named to people; programs get more."""
 
 
 def replica_of(home: Home, step: Callable[[int], None] = lambda more: None) -> Replica:
@@ -63,6 +67,47 @@ def taken_lines(taken: Any) -> list[str]:
         if count
     ]
     return [", ".join(words) or "nothing new", *(f"  refused {r.cid}: {r.rule}: {r.words}" for r in taken.reasons)]
+
+
+def import_document(report: Any) -> dict[str, Any]:
+    """Return what an import found (ledger.car_import.ImportReport), as JSON: counts, and the first events of each."""
+    return taken_document(report.taken) | {
+        "accepted_events": list(map(str, report.accepted)),
+        "waiting_events": [{"cid": str(cid), "missing": list(map(str, missing))} for cid, missing in report.waiting],
+        "held_events": [{"cid": str(cid), "until": until} for cid, until in report.held],
+        "bad": report.bad,
+        "foreign": report.foreign,
+        "unlinked": report.unlinked,
+        "fault": report.fault,
+    }
+
+
+def import_lines(report: Any) -> list[str]:
+    """Return the same for people."""
+    return [
+        *taken_lines(report.taken),
+        *(f"  waiting {cid}: for {', '.join(map(str, missing))}" for cid, missing in report.waiting[:_LINES_MAX]),
+        *(f"  held {cid}: until {render_time(until)}" for cid, until in report.held[:_LINES_MAX]),
+    ]
+
+
+def import_notes(report: Any) -> list[str]:
+    """Return what else there is to say of the file."""
+    found = []
+    if report.bad:
+        found.append(f"{report.bad} blocks do not hash to their CID and were left out")
+    if report.foreign:
+        found.append(f"{report.foreign} blocks of other kinds were left out")
+    if report.unlinked:
+        found.append(f"{report.unlinked} blobs that no accepted event links were left out")
+    if report.fault:
+        found.append(f"{report.fault}; what was whole before it is kept")
+    return found
+
+
+def is_faulty(report: Any) -> bool:
+    """Return whether a block or the file of an import was not in order."""
+    return bool(report.taken.refused or report.bad or report.fault)
 
 
 def is_home(place: Path) -> bool:

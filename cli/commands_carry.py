@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.carrying import is_home, replica_of, taken_document, taken_lines
+from cli.carrying import (
+    import_document,
+    import_lines,
+    import_notes,
+    is_faulty,
+    is_home,
+    replica_of,
+    taken_document,
+    taken_lines,
+)
 from cli.command import Command
 from cli.errors import InputError, InvalidError, MissingError
 from cli.session import Session, session_of
@@ -42,6 +51,10 @@ def export(
     known = [Cid.parse(text) for text in since or ()]
     with session.home() as home:
         heads = None if task is None else _task_heads(session, home, task)
+        with home.reading():
+            unknown = [cid for cid in known if cid != home.ledger and home.events.find_link(cid) is None]
+        for cid in unknown:
+            session.output.note(f"{cid} is not known here: nothing is left out for it")
         replica = replica_of(home)
         if file == "-":
             if sys.stdout.isatty():
@@ -70,7 +83,10 @@ def import_file(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE.car", help="A CAR of this ledger, or - for stdin.")],
 ) -> None:
-    """Take in the blocks of a CAR, in any order; says what was accepted, waits, or was refused by which rule."""
+    """Take in the blocks of a CAR, in any order; says what was accepted, waits for what, or was refused by which rule.
+
+    With --json it counts all and names the first 100 of each verdict.
+    """
     from ledger.car_import import import_car
 
     session = session_of(context)
@@ -80,31 +96,11 @@ def import_file(
         else:
             with Path(file).open("rb") as stream:
                 report = import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
-    print_import(session, file, report)
-
-
-def print_import(session: Session, file: str, report: Any) -> None:
-    """Print what an import found, and end with a code that says whether all blocks were in order."""
-    document = {"file": file} | taken_document(report.taken)
-    document |= {"bad": report.bad, "foreign": report.foreign, "unlinked": report.unlinked, "fault": report.fault}
-    session.output.result(document, taken_lines(report.taken))
-    for words in _faults(report):
+    session.output.result({"file": file} | import_document(report), import_lines(report))
+    for words in import_notes(report):
         session.output.note(words)
-    if report.taken.refused or report.bad or report.fault:
+    if is_faulty(report):
         raise typer.Exit(InvalidError.exit_code)
-
-
-def _faults(report: Any) -> list[str]:
-    found = []
-    if report.bad:
-        found.append(f"{report.bad} blocks do not hash to their CID and were left out")
-    if report.foreign:
-        found.append(f"{report.foreign} blocks of other kinds were left out")
-    if report.unlinked:
-        found.append(f"{report.unlinked} blobs that no accepted event links were left out")
-    if report.fault:
-        found.append(f"{report.fault}; what was whole before it is kept")
-    return found
 
 
 def sync(
@@ -117,14 +113,16 @@ def sync(
     from scheduler.home import Home
 
     session = session_of(context)
+    if str(place) == "-":
+        raise InputError("sync reads and writes: it cannot use a stream", "name a file or a home; see `import -`")
     with session.home() as home, session.output.progress("exchanging events") as step:
         if not is_home(place):
             report, written = sync_car(replica_of(home, step), place, home.now_ms())
             document = {"place": str(place), "received": taken_document(report.taken), "sent": {"events": written}}
             lines = [f"received: {taken_lines(report.taken)[0]}", f"sent: {written:,} events"]
             lines += taken_lines(report.taken)[1:]
-            faulty = bool(report.taken.refused)
-            for words in _faults(report):
+            faulty = bool(report.taken.refused)  # what else was wrong with the file is mended now
+            for words in import_notes(report):
                 session.output.note(words)
         else:
             if place.resolve() == home.folder.resolve():

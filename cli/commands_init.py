@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.carrying import is_home, replica_of
+from cli.carrying import import_document, import_lines, import_notes, is_faulty, is_home, replica_of
 from cli.command import Command
 from cli.commands_carry import genesis_from
-from cli.errors import InputError
+from cli.errors import InputError, InvalidError
 from cli.previous import read_previous
 from cli.session import Session, session_of
 from cli.times import parse_duration, render_duration
 
 if TYPE_CHECKING:
+    from ledger.car_import import ImportReport
     from ledger.events import Policy
     from scheduler.earlier import Previous
     from scheduler.home import Home
@@ -76,12 +77,14 @@ def init(
             raise InputError(
                 "owners and policy of an existing ledger are fixed", "leave out all options but --from and --previous"
             )
-        home, events = _enter(session, source, previous)
-    else:
-        policy = _policy(chosen, open_=open_)
-        home, events = _found(session, name, owner or [], policy, previous, with_key=not no_owner_key), 0
-    with home:
-        _print_home(session, home, events, entered=source is not None)
+        home, report = _enter(session, source, previous)
+        with home:
+            _print_home(session, home, report)
+        _print_faults(session, report)
+        return
+    policy = _policy(chosen, open_=open_)
+    with _found(session, name, owner or [], policy, previous, with_key=not no_owner_key) as home:
+        _print_home(session, home, None)
 
 
 def _policy(chosen: dict[str, Any], *, open_: bool) -> Policy:
@@ -109,12 +112,14 @@ def _found(
     return Home.found(session.folder, name=name, policy=policy, owner_key=key, owners=owners, previous=before)
 
 
-def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home, int]:
+def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home, ImportReport]:
     """Take in the whole ledger. Broken off, what came is kept, and `sync` or `import` goes on."""
-    from ledger.car_import import import_car
+    from ledger.car_import import ImportReport, import_car
     from ledger.exchange import pull
     from scheduler.home import Home
 
+    if str(source) == "-":
+        raise InputError("a ledger is entered from a home or a file, not from a stream", "save the stream to a file")
     genesis = genesis_from(source)
     before: Previous | None = None if previous is None else read_previous(session, previous, genesis)
     home = Home.enter(session.folder, genesis, previous=before)
@@ -122,24 +127,31 @@ def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home,
         with session.output.progress("taking in blocks") as step:
             if is_home(source):
                 with Home.open(source) as other:
-                    return home, pull(replica_of(home, step), replica_of(other), home.now_ms())[1].accepted
+                    return home, ImportReport(pull(replica_of(home, step), replica_of(other), home.now_ms())[1])
             with source.open("rb") as stream:
-                report = import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
+                return home, import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
     except BaseException:
         home.close()
         session.output.note(f"The home in {session.folder} has only begun to hold the ledger: go on with `sync`.")
         raise
-    for refused in report.taken.reasons:
-        session.output.note(f"refused {refused.cid}: {refused.rule}: {refused.words}")
-    return home, report.taken.accepted
 
 
-def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> None:
+def _print_faults(session: Session, report: ImportReport) -> None:
+    """Say what was wrong with the blocks a ledger was entered by; then end as `import` does."""
+    for words in import_notes(report):
+        session.output.note(words)
+    if is_faulty(report):
+        session.output.note(f"The home in {session.folder} is kept: `import` of a file in order brings what lacks.")
+        raise typer.Exit(InvalidError.exit_code)
+
+
+def _print_home(session: Session, home: Home, report: ImportReport | None) -> None:
+    """Print what the home holds; `report` where it has entered a ledger."""
     from ledger.keys import did_key
 
     name = session.peer_name(home)
     key = session.find_key(home)
-    if key is None and entered:
+    if key is None and report is not None:
         key = home.keys.generate(name)  # so that an owner elsewhere can admit it
     owners = [did_key(actor) for actor in home.genesis.owners]
     policy = dict(sorted(home.policy.to_map().items()))
@@ -151,7 +163,7 @@ def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> 
         "name": home.genesis.name,
         "owners": owners,
         "policy": policy,
-        "events": events,
+        "events": 0 if report is None else report.taken.accepted,
         "previous": [str(cid) for cid in home.genesis.previous],
         "earlier": earlier,
         "peer_id": name,
@@ -160,8 +172,9 @@ def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> 
     words = ", ".join(f"{field} {_shown(field, value)}" for field, value in policy.items())
     lines = [f"✓ Ledger {home.ledger}", f"Folder: {home.folder}", f"Name: {home.genesis.name}"]
     lines += [f"Owner: {owner}" for owner in owners] + [f"Policy: {words}"]
-    if entered:
-        lines.append(f"Events: {events}")
+    if report is not None:
+        document["taken"] = import_document(report)
+        lines += [f"Events: {report.taken.accepted}", *_rest_lines(report)]
     if home.genesis.previous:
         lines.append(f"Previous: {earlier:,} tasks done there count as submitted here")
     if key is not None:
@@ -171,6 +184,15 @@ def _print_home(session: Session, home: Home, events: int, *, entered: bool) -> 
         admitted = key is None or home.members.grant_for(key.actor) is not None
     if key is not None and not admitted:
         session.output.note(f"An owner admits this peer with: p2p-workflow members admit {did_key(key.actor)}")
+
+
+def _rest_lines(report: ImportReport) -> list[str]:
+    """Return what became of blocks that were not just accepted, if there are any."""
+    taken = report.taken
+    if not (taken.waiting or taken.held or taken.evicted or taken.refused):
+        return []
+    first, *others = import_lines(report)
+    return [f"Taken in: {first}", *others]
 
 
 def _shown(field: str, value: object) -> str:

@@ -112,8 +112,13 @@ def test_what_waits_and_what_is_refused_is_said_with_its_rule(program: Program, 
     other.ok("init", "--from", str(begun))
     waits = other.json("import", str(late))
     assert (waits["accepted"], waits["waiting"]) == (0, 1)
+    ((waiting, missing),) = ((entry["cid"], entry["missing"]) for entry in waits["waiting_events"])
+    assert missing == after_b
+    assert f"waiting {waiting}: for {after_b[0]}" in other.ok("import", str(late)).out
     assert "1 waiting" in other.ok("status").out
-    assert other.json("import", str(between))["accepted"] == 2
+    assert other.json("status")["waiting_events"] == 1
+    taken = other.json("import", str(between))
+    assert (taken["accepted"], taken["accepted_events"]) == (2, [*after_b, waiting])
     stranger = Program(tmp_path / "stranger")
     stranger.ok("init")
     refused = stranger.run("import", str(late), "--json")
@@ -216,6 +221,71 @@ def test_sync_refuses_itself_other_ledgers_and_empty_folders(program: Program, t
     assert program.run("sync", str(other.home)).code == 4
     assert program.run("sync", str(tmp_path / "empty")).code == 2
     assert program.run("import", str(tmp_path / "none.car")).code == 3
+
+
+def test_an_event_ahead_of_the_clock_is_held_until_then(program: Program, tmp_path: Path) -> None:
+    """An import says until when it holds an event."""
+    key = SigningKey.generate()
+    genesis = Genesis("ahead", T0, b"n" * 16, (key.actor,))
+    ledger, until = Cid.of(genesis.encode()), time.time_ns() // 1_000_000 + 86_400_000
+    block = draft_event(
+        key, ledger=ledger, grant=ledger, parents=[ledger], operations=[Leave()],
+        find={ledger: linked_genesis(genesis)}.get, now_ms=until + genesis.policy.skew_ms,
+    )  # fmt: skip
+    car = tmp_path / "ahead.car"
+    with car.open("wb") as stream:
+        write_car(stream, [Cid.of(block)], [(ledger, genesis.encode()), (Cid.of(block), block)])
+    held = [{"cid": str(Cid.of(block)), "until": until}]
+    entered = program.json("init", "--from", str(car))
+    assert (entered["taken"]["held"], entered["taken"]["held_events"]) == (1, held)
+    assert "1 held" in program.ok("import", str(car)).out
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "refused", "waiting"])
+def test_entering_by_a_damaged_car_says_so(program: Program, tmp_path: Path, damage: str) -> None:
+    """`init --from` tells what was wrong as `import` does, with exit 6; the home is kept, and `import` completes it."""
+    program.submit("a")
+    program.submit("b")
+    car, bad = tmp_path / "all.car", tmp_path / "bad.car"
+    program.ok("export", str(car))
+    data = bytearray(car.read_bytes())
+    blocks = list(read_car(io.BytesIO(data)))
+    match damage:
+        case "flip":
+            data[-10] ^= 1
+        case "cut":
+            del data[-10:]
+        case "refused":
+            stream = io.BytesIO()
+            forged = blocks[-1][1][:-1] + bytes([blocks[-1][1][-1] ^ 1])
+            write_car(stream, [], [*blocks[:-1], (Cid.of(forged), forged)])
+            data = bytearray(stream.getvalue())
+        case _:
+            stream = io.BytesIO()
+            write_car(stream, [], [*blocks[:-2], blocks[-1]])
+            data = bytearray(stream.getvalue())
+    bad.write_bytes(data)
+    other = Program(tmp_path / "other")
+    ran = other.run("init", "--from", str(bad), "--json")
+    assert ran.code == (0 if damage == "waiting" else 6)
+    assert ran.json["events"] == len(blocks) - (3 if damage == "waiting" else 2)
+    taken = ran.json["taken"]
+    told = {"flip": taken["bad"], "cut": taken["fault"], "refused": taken["refused"], "waiting": taken["waiting"]}
+    assert [name for name, said in told.items() if said] == [damage]
+    if damage != "waiting":
+        assert "is kept: `import`" in ran.err
+    other.ok("import", str(car))
+    assert other.json("status")["state_root"] == program.json("status")["state_root"]
+
+
+def test_streams_where_a_file_is_wanted(program: Program) -> None:
+    """`init --from -` and `sync -` say that they want a file; unknown CIDs of --since are said to be unknown."""
+    assert program.run("init", "--from", "-").code == 2
+    program.submit("a")
+    assert program.run("sync", "-").code == 2
+    unknown = str(Cid.of(b"nowhere"))
+    ran = program.ok("export", str(program.home / "out.car"), "--since", unknown)
+    assert f"{unknown} is not known here" in ran.err
 
 
 def test_sync_never_writes_over_the_file_of_another_ledger(program: Program, tmp_path: Path) -> None:
