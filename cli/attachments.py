@@ -71,15 +71,3 @@ def attachment_document(home: Home, item: Attachment | None) -> dict[str, Any] |
         return document | {"text": data.decode()}
     except UnicodeDecodeError:
         return document | {"hex": data.hex()}
-
-
-def write_attachment(home: Home, item: Attachment | None, file: Path) -> bool:
-    """Write the bytes of an attachment to a file; return False where there is none, or its blob is not here yet."""
-    if item is None:
-        return False
-    with home.reading():
-        data = bytes_of(home, item)
-    if data is None:
-        return False
-    file.write_bytes(data)
-    return True

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli.attachments import attachment_document, read_attachment, write_attachment
+from cli.attachments import attachment_document, read_attachment
 from cli.command import Command
 from cli.errors import InputError
 from cli.output import render_time
+from cli.payload_file import take_into
 from cli.people import name_of
 from cli.session import session_of
 from cli.task_text import seven_fields, task_hash
-from cli.times import parse_duration
+from cli.times import parse_duration, render_duration
 
 if TYPE_CHECKING:
     from scheduler.actions import Settled, Taken
@@ -52,20 +53,35 @@ def next_task(
         key = session.worker_key(home)
         queue = TaskQueue(home, key.actor)
         deadline = time.monotonic() + wait
-        taken = take(home, key, lease_ms=lease_ms, queue=queue)
-        while taken is None and time.monotonic() < deadline:
-            time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+
+        def take_one() -> Taken | None:
             taken = take(home, key, lease_ms=lease_ms, queue=queue)
+            while taken is None and time.monotonic() < deadline:
+                time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+                taken = take(home, key, lease_ms=lease_ms, queue=queue)
+            return taken
+
+        taken, fault = (take_one(), None) if payload is None else take_into(home, payload, take_one)
         if taken is None:
             session.output.result({"task": None, "message": "No tasks available"}, ["No tasks available for this peer"])
             return
         with home.reading():
             document = taken_document(home, taken)
-        if payload is not None and not write_attachment(home, taken.record.spec.payload, payload):
-            session.output.note(
-                f"The task has no payload here: {payload} is not written."
-            )  # it is claimed all the same
+        shorter = None if lease_ms is None else _shorter_lease(home, taken, lease_ms)
     session.output.result({"task": document}, ["✓ Next task:", *_taken_lines(document)])
+    for words in filter(None, (shorter, None if fault is None else fault[0])):
+        session.output.note(words)
+    if fault is not None and fault[1]:
+        raise typer.Exit(fault[1])
+
+
+def _shorter_lease(home: Home, taken: Taken, asked_ms: int) -> str | None:
+    """Return that the claim runs for less time than was asked, and why; None where it does not."""
+    given_ms = taken.until - next(one.time for one in taken.record.claims if one.cid == taken.claim)
+    if given_ms >= asked_ms:
+        return None
+    limit = "the ledger's longest lease" if given_ms == home.policy.lease_ms_max else "the task's timeout"
+    return f"The task is yours for {render_duration(given_ms)}, not for {render_duration(asked_ms)}: that is {limit}."
 
 
 def taken_document(home: Home, taken: Taken) -> dict[str, Any]:
