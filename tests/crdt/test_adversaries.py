@@ -460,6 +460,22 @@ def test_an_attempt_is_not_written_off_as_it_is_made(stage: Stage) -> None:
     assert stage.rules(world.event(BEN, stage.claim(failed))) == ["F1c"]
 
 
+def test_the_requeue_that_wrote_off_the_most_gives_the_base(stage: Stage) -> None:
+    """Base, S7: of several requeues the one with the highest attempt in its P, then the one with the greatest CID."""
+    world, last = stage.world, stage.submit
+    requeues: dict[int, list[Cid]] = {}
+    for attempt in (1, 2, 3, 4):
+        at = CREATED + attempt * 10_000
+        claim = world.event(MAL, stage.claim(last), time=at)
+        failed = last = world.event(MAL, Fail(stage.key, (claim,), claim, "error", ""))
+        if attempt in (2, 4):
+            op = Requeue(stage.key, (failed,))
+            requeues[attempt] = [world.event(ADA, op, parents=(failed,), time=at + n) for n in range(5, 9)]
+            last = requeues[attempt][0]
+            assert (stage.task().base, stage.task().requeue) == (attempt, max(requeues[attempt]))
+    assert all(stage.rules(cid) == [] for found in requeues.values() for cid in found)
+
+
 def test_a_completion_beats_a_cancel_that_had_not_seen_it(stage: Stage) -> None:
     """D2, F3b: work that was done is not thrown away, and is not cancelled afterwards."""
     world = stage.world

@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crdt.order import anchor_of
+from crdt.prospect import FOLLOWS_MAX
+from crdt.records import TaskRecord
 from crdt.view import Status, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
+from ledger.operations import Spec
+from scheduler.acting import follows
 from scheduler.assignment import Crew, crew_of, due_at, ready_since, take_at
 from tests.vectors.board_vector import Json, snapshot_of
 from tests.vectors.scenes_time import scheduling
@@ -129,30 +133,27 @@ def _turn(world: World, crew: Crew, key: TaskKey, submit: Cid) -> Json:
 
 def _follows() -> list[Json]:
     """S7 on invented heads: what an honest operation follows."""
-    heads = [
-        {"cid": str(Cid.of(hashlib.sha256(bytes([n])).digest())), "height": 10 + n % 7, "op": "prioritize"}
-        for n in range(67)
-    ]
-    heads[0] |= {"op": "claim", "height": 1}
-    heads[1] |= {"op": "complete", "height": 2}
-    heads[2] |= {"op": "cancel", "height": 3}
-    acts_on = str(heads[0]["cid"])
-    always = [head for head in heads if head["cid"] == acts_on or head["op"] in ("complete", "cancel")]
-    others = [head for head in heads if head not in always]
-    others.sort(key=lambda head: (int(str(head["height"])), Cid.parse(str(head["cid"]))), reverse=True)
-    kept = {str(head["cid"]) for head in (*always, *others[: 64 - len(always)])}
-    few = heads[3:6]
+    cids = [Cid.of(hashlib.sha256(bytes([n])).digest()) for n in range(FOLLOWS_MAX + 3)]
+    submit, claim, *others = cids  # 65 others
+    cases = (
+        ("few heads: all of them", others[:3], None),
+        ("as many as an operation follows, on a claim: all of them", cids[:FOLLOWS_MAX], claim),
+        ("one more, of a cancel or a prioritize: the least submit", others, None),
+        ("the same, of an operation on a claim: that claim and the least submit", others, claim),
+    )
     return [
         {
-            "what": "few heads: all of them",
-            "heads": few,
-            "acts_on": None,
-            "follows": sorted(str(head["cid"]) for head in few),
-        },
-        {
-            "what": "67 heads: the claim it acts on, completions, cancels, then the latest, 64 in all",
-            "heads": heads,
-            "acts_on": acts_on,
-            "follows": sorted(kept),
-        },
+            "what": what,
+            "least_submit": str(submit),
+            "heads": [str(head) for head in heads],
+            "acts_on": None if on is None else str(on),
+            "follows": sorted(str(cid) for cid in follows(_task(submit, heads), on)),
+        }
+        for what, heads, on in cases
     ]
+
+
+def _task(submit: Cid, heads: Sequence[Cid]) -> TaskRecord:
+    """Return an invented task with these heads."""
+    key, spec = TaskKey(bytes(32)), Spec("t", "w", "n", ())
+    return TaskRecord(key, key_of("alice").actor, spec, (submit,), 0, 0, 5, (), (), (), 0, tuple(heads))
