@@ -22,7 +22,6 @@ from tests.cli.program import Program, operation_lines
 
 # Never shown by a command: verdicts and errors that are answered where they are raised, and defects of the program.
 INTERNAL = {
-    "ledger.frontier_codec.FrontierError",
     "ledger.multibase.MultibaseError",
     "crdt.clock.ClockError",
     "scheduler.action_errors.WithoutEffectError",
