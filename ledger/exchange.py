@@ -10,8 +10,9 @@ A log is closed under links, so whoever has an event has its causal past. Where 
 it lacks is my log without their past, exactly, found in time of what is missing; a carrier may then leave Want out.
 Where a head is unknown (both sides have gone on), the samples stand in: events of the other's log at heights 1, 2, 4,
 8, … below its top. The listing may then name what the other has; that costs a CID each, and Want makes it exact. The
-carrier here is a function call between two stores; ledger.car_sync carries by file. Leaves out: networks, and which
-events are in the log: the caller gives its heads, and only their past is ever sent (rule R6).
+carrier here is a function call between two stores; ledger.car_sync carries by file. Leaves out: networks, the messages
+as bytes (ledger.frontier_codec), and which events are in the log: the caller gives its heads, and only their past is
+ever sent (rule R6).
 """
 
 from __future__ import annotations

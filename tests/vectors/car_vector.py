@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ledger.car import write_car
 from ledger.cid import Cid
-from ledger.codec import Encodable, encode
+from ledger.exchange import Frontier
+from ledger.frontier_codec import encode_frontier
 from tests.vectors.board_vector import Json, snapshot_of
 from tests.vectors.readable import write_json
 from tests.vectors.scenes_apart import fences, openly
@@ -26,12 +27,7 @@ def write_files(folder: Path) -> None:
     past = _upto(world, known)
     part = _car(snapshot.heads, [(cid, block) for cid, block in log if cid not in past])
     names = {said.cid: said.name for said in world.events()}
-    frontier: dict[str, Encodable] = {
-        "v": 1,
-        "ledger": world.ledger,
-        "heads": snapshot.heads,
-        "samples": _samples(world, snapshot.log),
-    }
+    frontier = Frontier(world.ledger, tuple(snapshot.heads), tuple(_samples(world, snapshot.log)))
     write_json(
         folder / "car.json",
         {
@@ -81,7 +77,7 @@ def write_files(folder: Path) -> None:
                 },
             ],
             "import": [{"event": name, "verdict": verdict} for name, verdict in _import_report(world)],
-            "frontier": encode(frontier).hex(),
+            "frontier": encode_frontier(frontier).hex(),
         },
     )
 
