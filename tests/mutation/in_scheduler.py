@@ -42,6 +42,24 @@ IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
         "scheduler/queue.py",
         ("S5", "if now < turn:", "if False:", f"{_QUEUE}::test_a_farther_peer_waits_a_grace"),
         (
+            "S2",
+            "return max(map(home.tasks.first_seen_ms, (record.key, *record.spec.needs)))",
+            "return 0",
+            f"{_QUEUE}::test_what_arrives_late_waits_a_grace_from_its_arrival",
+        ),
+        (
+            "S2",
+            "ready_since(seen, first_saw(home, record))",
+            "seen.ready_at",
+            f"{_QUEUE}::test_due_counts_from_arrival",
+        ),
+        (
+            "S2",
+            "(record.key, *record.spec.needs)",
+            "(record.key,)",
+            f"{_QUEUE}::test_what_a_late_completion_frees_waits_a_grace_from_its_arrival",
+        ),
+        (
             "S5",
             "due_at(ready_at, record.priority, policy))",
             "ready_at)",

@@ -20,9 +20,15 @@ START_MS = 1_800_000_000_000
 class Desk:
     """A home in `folder`, where it is START_MS until `clock` is moved."""
 
-    def __init__(self, folder: Path, policy: Policy | None = None) -> None:
+    def __init__(self, folder: Path, policy: Policy | None = None, source: Desk | None = None) -> None:
+        """Found a ledger, or enter that of `source` with what it has."""
         self.now = START_MS
-        self.home = Home.found(folder, policy=policy, clock=lambda: self.now)
+        if source is None:
+            self.home = Home.found(folder, policy=policy, clock=lambda: self.now)
+        else:
+            self.now = source.now
+            self.home = Home.enter(folder, source.home.genesis.encode(), clock=lambda: self.now)
+            self.carry(source)
 
     def __enter__(self) -> Self:
         return self
@@ -61,3 +67,10 @@ class Desk:
         """Have a peer be heard of now."""
         with self.home.writing() as writing:
             writing.heard(key.actor)
+
+    def carry(self, source: Desk) -> None:
+        """Take in what another home of the ledger has."""
+        with source.home.reading():
+            blocks = [block for _, _, block in source.home.events.in_order_of_arrival()]
+        with self.home.writing() as writing:
+            writing.offer(blocks)

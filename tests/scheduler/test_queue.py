@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.cid import Cid
 from ledger.events import Policy
+from ledger.keys import SigningKey
 from ledger.operations import Attachment, Spec
 from scheduler.actions import SubmitRequest, bump, cancel, complete, fail, release, requeue, submit, take
 from scheduler.queue import TaskQueue
@@ -91,6 +92,60 @@ def test_yesterdays_worker_keeps_nothing(desk: Desk) -> None:
     for i in range(8):
         desk.submit(me, f"t{i}")
     assert all(desk.take_id(me) is not None for _ in range(8))
+
+
+HOUR_MS = 3_600_000
+
+
+def test_what_arrives_late_waits_a_grace_from_its_arrival(desk: Desk, tmp_path: Path) -> None:
+    """S2, S4: a task submitted long ago waits a full grace for the peer of rank 0 from when a home first sees it."""
+    a, b = desk.peer("a"), desk.peer("b")
+    with Desk(tmp_path / "late", source=desk) as late:
+        desk.submit(a, "t")
+        late.now += HOUR_MS
+        late.carry(desk)
+        assert_a_grace_from_now(late, a, b)
+
+
+def test_what_a_late_completion_frees_waits_a_grace_from_its_arrival(desk: Desk, tmp_path: Path) -> None:
+    """S2: so does a task known for long, whose need was done long ago elsewhere: this home sees it ready only now."""
+    a, b = desk.peer("a"), desk.peer("b")
+    need = desk.submit(a, "need")
+    desk.submit(a, "t", needs=["need"])
+    with Desk(tmp_path / "late", source=desk) as late:
+        desk.now += 1_000
+        complete(desk.home, a, need.key)
+        late.now += HOUR_MS
+        late.carry(desk)
+        assert_a_grace_from_now(late, a, b)
+
+
+def assert_a_grace_from_now(desk: Desk, *peers: SigningKey) -> None:
+    """Of two peers heard of now, one is given the task "t" at once, the other one grace later and no sooner."""
+    for key in peers:
+        desk.heard(key)
+    queues = [TaskQueue(desk.home, key.actor) for key in peers]
+    first = [desk.next_id(queue) for queue in queues]
+    assert sorted(map(str, first)) == ["None", "t"]
+    later = queues[first.index(None)]
+    assert later.wakes_at() == desk.now + POLICY.grace_ms
+    desk.now += POLICY.grace_ms - 1
+    assert desk.next_id(later) is None
+    desk.now += 1
+    assert desk.next_id(later) == "t"
+
+
+def test_due_counts_from_arrival(desk: Desk, tmp_path: Path) -> None:
+    """S1, S2: what arrives a whole level of aging later gains nothing over the level below by an old date."""
+    a = desk.peer("a")
+    desk.submit(a, "here", priority=5)
+    with Desk(tmp_path / "late", source=desk) as late:
+        desk.submit(a, "old", priority=6)
+        late.now += POLICY.aging_ms + 1
+        late.carry(desk)
+        late.heard(a)
+        queue = TaskQueue(late.home, a.actor)
+        assert [late.take_id(a, queue) for _ in range(3)] == ["here", "old", None]
 
 
 def test_not_before(desk: Desk) -> None:
