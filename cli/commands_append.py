@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cli.append_checks import AppendChecks
 from cli.command import Command
 from cli.errors import InputError
 from cli.finished_blocks import append_blocks
+from cli.located import located
 from cli.operation_json import read_operation
 from cli.session import Session, session_of
 
@@ -58,7 +60,8 @@ def append(
 def _append_operations(session: Session, home: Home, file: str) -> None:
     key = _signing_key(session, home)
     with home.reading():
-        operations = [_read_line(home, key, number, line) for number, line in _lines(file)]
+        checks = AppendChecks(home, key.actor)
+        operations = [_read_line(home, key, checks, number, line) for number, line in _lines(file)]
     cids: list[Cid] = []
     with session.output.progress("signing operations", len(operations)) as step:
         done = 0
@@ -91,16 +94,21 @@ def _lines(file: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _read_line(home: Home, key: SigningKey, number: int, line: str) -> Operation:
+def _read_line(home: Home, key: SigningKey, checks: AppendChecks, number: int, line: str) -> Operation:
+    from scheduler.action_errors import ConflictError
+    from scheduler.tags import TagError
+
     try:
         fields = json.loads(line)
         if isinstance(fields, dict):
             fields = _with_defaults(home, fields)
-        return read_operation(fields, home.ledger, key.actor)
+        operation = read_operation(fields, home.ledger, key.actor)
+        checks.check(operation)
+    except (InputError, TagError, ConflictError) as error:
+        raise located(f"line {number}", error) from None
     except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"line {number}: no JSON: {error}", "write one object on each line") from None
-    except InputError as error:
-        raise InputError(f"line {number}: {error}", error.advice, rule=error.rule) from None
+    return operation
 
 
 def _with_defaults(home: Home, fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cli.command import Command
-from cli.errors import InputError
+from cli.errors import CliError, InputError, tell
 from cli.session import Session, session_of
 from cli.task_file import read_task, read_tasks
 from cli.task_text import task_hash
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _REQUESTS_AT_ONCE: Final = 1_000
 """Tasks of a file that are submitted in one durable transaction."""
+
+
+class UsageError(CliError):
+    """The command line leaves out what the command needs: told as Typer's own, `usage`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -99,12 +103,14 @@ def _now_ms() -> int:
 def _one(said: dict[str, Any], media_type: str | None, payload: str | None) -> SubmitRequest:
     missing = [f"'--{field.replace('_', '-')}'" for field in ("task_id", "workflow_id", "name") if field not in said]
     if missing:
-        raise InputError(f"Missing option {', '.join(missing)}.", "see p2p-workflow submit --help")
+        raise UsageError(f"Missing option {', '.join(missing)}.", "see p2p-workflow submit --help")
     if media_type is not None and payload is None:
         raise InputError("--media-type without --payload says nothing", "leave one out, or name the file")
     try:
         return read_task(said, None, _now_ms())
     except ValueError as error:  # as P2PTask and the readers of times and tags raise it
+        if tell(error) is not None:
+            raise  # it has a kind of its own
         raise InputError(str(error)) from error
 
 

@@ -28,6 +28,31 @@ if TYPE_CHECKING:
 _EVENT_LISTS: Final = ("follows", "inputs", "keep")
 _EVENT_FIELDS: Final = ("claim", "grant")
 _ATTACHMENTS: Final = ("output", "log")
+_ON_TASK: Final = "op task follows"
+_FIELDS: Final = {
+    name: tuple(fields.split())
+    for name, fields in {
+        "admit": "op actor roles name labels",
+        "revoke": "op grant actor keep reason",
+        "join": "op labels slots",
+        "leave": "op",
+        "submit": "op spec priority created_at",
+        "claim": f"{_ON_TASK} lease_ms inputs",
+        "renew": f"{_ON_TASK} claim lease_ms progress log",
+        "release": f"{_ON_TASK} claim reason",
+        "fail": f"{_ON_TASK} claim class error report log",
+        "complete": f"{_ON_TASK} claim output report log",
+        "cancel": f"{_ON_TASK} reason",
+        "prioritize": f"{_ON_TASK} priority",
+        "requeue": _ON_TASK,
+        "spec": "task_id workflow_id name tags requires payload needs max_attempts backoff timeout_ms not_before"
+        " expires_at",
+        "payload": "media_type text data blob size",
+        "backoff": "base_ms max_ms",
+        "report": "exit_code duration_ms sandbox limits",
+    }.items()
+}
+"""The fields of each operation and of what stands in one. A later version may know more: see `_check_fields`."""
 
 
 def read_operation(fields: Any, ledger: Cid, actor: ActorKey) -> Operation:
@@ -55,7 +80,20 @@ def read_operation(fields: Any, ledger: Cid, actor: ActorKey) -> Operation:
         raise InputError(f"{fields['op']}: {error}", rule="A2") from None
     if isinstance(operation, Unread):
         raise InputError(operation.words, "see the operations in specs/events.md", rule=operation.rule)
+    _check_fields(fields, fields["op"])
     return operation
+
+
+def _check_fields(fields: Mapping[str, Any], kind: str) -> None:
+    """Raise InputError for a field that means nothing: the ledger passes over it, but a misspelt one was meant."""
+    known = _FIELDS[kind]
+    unknown = sorted(fields.keys() - set(known))
+    if unknown:
+        raise InputError(f"{kind}: unknown fields: {', '.join(unknown)}", f"known are {', '.join(known)}")
+    for name, value in fields.items():
+        inner = "payload" if name in _ATTACHMENTS else name
+        if inner in _FIELDS and isinstance(value, dict):
+            _check_fields(value, inner)
 
 
 def _read_fields(fields: Mapping[str, Any], cites: dict[Cid, int], blobs: dict[Cid, int]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cli.attachments import media_type_of, read_bytes
 from cli.errors import InputError
+from cli.located import located
 from cli.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def read_tasks(file: str, workflow_id: str | None, now_ms: int) -> list[SubmitRe
         try:
             requests.append(read_task(fields, workflow_id, now_ms))
         except (ValueError, TypeError, AttributeError, InputError) as error:
-            raise InputError(f"{file}: task {number}: {error}", "see `submit --help` for the fields") from None
+            raise located(f"{file}: task {number}", error, "see `submit --help` for the fields") from None
     return requests
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import inspect
+import json
 import pkgutil
 import signal
 import subprocess
@@ -137,6 +138,26 @@ def test_a_full_disk_outside_the_database_is_no_defect(program: Program, tmp_pat
         (("tasks", "--colour"), 2, "usage", "No such option: --colour"),
         (("check-tags",), 2, "usage", "Missing option '--tags'"),
         (("check-tags", "--tags", "unit-tests"), 2, "unknown_tag", "nearest known tag is 'unit-test'"),
+        (("check-tags", "--tags", "p2p-only,unit-test"), 2, "tag_conflict", "tags conflict"),
+        (
+            ("submit", "--task-id", "a", "--workflow-id", "w", "--name", "n", "--tags", "x"),
+            2,
+            "unknown_tag",
+            "unknown tag 'x'",
+        ),
+        (
+            ("submit", "--task-id", "a", "--workflow-id", "w", "--name", "n", "--tags", "p2p-only,unit-test"),
+            2,
+            "tag_conflict",
+            "conflict",
+        ),
+        (
+            ("submit", "--task-id", "a", "--workflow-id", "w", "--name", "n", "--timeout", "soon"),
+            2,
+            "time_text",
+            "no duration",
+        ),
+        (("submit", "--task-id", "a"), 2, "usage", "Missing option '--workflow-id', '--name'."),
         (("next", "--lease", "soon"), 2, "time_text", "no duration"),
         (("log",), 3, "home_not_found", "no ledger in"),
         (("keys", "show", "me"), 3, "key_not_found", "no key 'me'"),
@@ -209,3 +230,17 @@ def test_another_distribution_of_the_import_name_is_told(program: Program, tmp_p
     assert (ran.code, ran.json["error"]["kind"]) == (10, "installation")
     assert "pip uninstall ipfs_accelerate_py" in ran.err
     assert not program.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"), [({"tags": ["x"]}, "unknown_tag"), ({"priority": 11}, "input"), ({"colour": 1}, "input")]
+)
+def test_an_error_in_a_file_of_tasks_keeps_its_kind(
+    program: Program, tmp_path: Path, fields: dict[str, object], kind: str
+) -> None:
+    """What is wrong is told by the same word whether it stood in an option or in a file, and with its place."""
+    file = tmp_path / "tasks.json"
+    file.write_text(json.dumps([{"task_id": "a", "workflow_id": "w", "name": "n"} | fields]))
+    ran = program.run("submit", "--file", str(file), "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (2, kind)
+    assert ran.json["error"]["message"].startswith(f"{file}: task 1: ")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from cli import operation_json
+from ledger import operation_codec
 from tests.cli.program import Program, operation_lines
 
 
@@ -305,3 +309,58 @@ def test_a_store_that_is_damaged_is_told_as_such(program: Program) -> None:
     assert (ran.code, ran.json["error"]["kind"]) == (7, "store_corrupt")
     assert str(program.home) in ran.err
     assert "move it away" in ran.err
+
+
+_SPEC: Final = {"task_id": "a", "workflow_id": "w", "name": "A"}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ({"spec": _SPEC | {"tags": ["bogus"]}}, "unknown_tag", "line 2: unknown tag 'bogus'"),
+        ({"spec": _SPEC | {"tags": ["p2p-only,unit-test"]}}, "unknown_tag", "line 2: unknown tag 'p2p-only,unit-test'"),
+        ({"spec": _SPEC | {"tags": ["p2p-only", "unit-test"]}}, "tag_conflict", "line 2: tags conflict"),
+        ({"spec": {"task_id": "t0", "workflow_id": "flow", "name": "other"}}, "conflict", "line 2: another request"),
+        ({"spec": {"task_id": "old", "workflow_id": "flow", "name": "other"}}, "conflict", "line 2: another request"),
+        ({"spec": _SPEC, "prio": 9}, "input", "line 2: submit: unknown fields: prio"),
+        ({"spec": _SPEC | {"tag": []}}, "input", "line 2: spec: unknown fields: tag"),
+        (
+            {"spec": _SPEC | {"payload": {"media_type": "a/b", "text": "", "type": "x"}}},
+            "input",
+            "line 2: payload: unknown fields: type",
+        ),
+    ],
+)
+def test_append_refuses_before_it_signs_what_submit_refuses(
+    program: Program, line: dict[str, object], kind: str, words: str
+) -> None:
+    """Other tags, a name used for another task here or in the same input, unknown fields: the line, and no event."""
+    program.submit("old")
+    before = program.json("clock")["heads"]
+    ran = program.run("append", "-", "--json", text=operation_lines(1) + json.dumps({"op": "submit"} | line))
+    assert (ran.code, ran.json["error"]["kind"]) == (4 if kind == "conflict" else 2, kind)
+    assert ran.json["error"]["message"].startswith(words)
+    if "unknown fields" in words:
+        assert "known are" in ran.json["error"]["advice"]
+    assert program.json("clock")["heads"] == before
+
+
+def test_append_takes_the_very_same_task_again_and_anothers_name(program: Program) -> None:
+    """The same request is the same task, and a name belongs to its submitter only: neither is refused."""
+    program.ok("init")
+    program.ok("append", "-", text=operation_lines(1))
+    program.ok("append", "-", text=operation_lines(1) * 2)
+    other = json.dumps({"op": "submit", "spec": {"task_id": "t0", "workflow_id": "flow", "name": "another's"}})
+    program.ok("append", "-", "--peer", "other", text=other)
+    assert len(program.json("tasks")["tasks"]) == 2
+
+
+def test_the_fields_append_knows_are_those_the_ledger_reads() -> None:
+    """No operation, and no field, that the ledger's reader names is unknown to `append`, nor the other way round."""
+    source = Path(operation_codec.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r"(?:fields|found|report), \"(\w+)\"", source)) | {"task", "data"}
+    inner = {"spec", "payload", "backoff", "report"}
+    known = {name for fields in operation_json._FIELDS.values() for name in fields}
+    assert known - read == {"op", "text"}
+    assert read - known == set()
+    assert operation_json._FIELDS.keys() - inner == operation_codec._READERS.keys()
