@@ -5,6 +5,7 @@ Implements: specs/authority.md R5 as the home uses it; the names and first use o
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import Counter
@@ -14,10 +15,14 @@ from ledger.cid import Cid
 from ledger.events import Admission, Role
 from ledger.keyring import KeyringError
 from ledger.keys import ActorKey, KeyFormatError, SigningKey, did_key
+from ledger.operation_codec import read_operations
 from ledger.operations import Admit, Join
 
 if TYPE_CHECKING:
     from scheduler.home import Home
+
+_logger = logging.getLogger(__name__)
+_said_of: Final[set[ActorKey]] = set()  # peers of which this process has told that P2P_WORKFLOW_KEY is another
 
 PEER_VARIABLE: Final = "P2P_WORKFLOW_PEER"
 KEY_VARIABLE: Final = "P2P_WORKFLOW_KEY"
@@ -112,16 +117,48 @@ class Membership:
         return os.environ.get(PEER_VARIABLE) or f"peer-{socket.gethostname() or 'local'}"[:64]
 
     def find_key(self, name: str) -> SigningKey | None:
-        """Return the key a peer signs with: the one in P2P_WORKFLOW_KEY, else the home's key `name`."""
+        """Return the key a command signs with: the one in P2P_WORKFLOW_KEY, else the home's key `name`."""
         return key_of_environment() or self._home.keys.find(name)
 
-    def peer_key(self, name: str, labels: tuple[str, ...] = ()) -> SigningKey:
-        """Return the key of the peer `name`, admitted and joined: made at first use where the owner's key is at hand.
+    def key_named(self, name: str) -> SigningKey:
+        """Return the key that the `peer_id` of a program names; two names are two keys where they can be.
 
-        What an owner has taken back, or never granted to a key it knows, is not granted on the way. Raises
-        NotAMemberError, naming the key to admit, where that is so or no owner's key is in this home.
+        It is the home's key of that name, made here if need be. The key in P2P_WORKFLOW_KEY signs only where the home
+        has no key of that name, and it is that member's, or no owner's key is at hand that could admit a new one. Where
+        it is another and does not sign, a warning says so.
         """
+        given, kept = key_of_environment(), self._home.keys.find(name)
+        if given is None:
+            return kept or self._home.keys.ensure(name)
+        if kept is None and self._stands_in(given.actor, name):
+            return given
+        kept = kept or self._home.keys.ensure(name)
+        if kept.actor not in (given.actor, *_said_of):
+            _said_of.add(kept.actor)
+            _logger.warning("%r signs with the key of that name in this home, not with that in %s", name, KEY_VARIABLE)
+        return kept
+
+    def _stands_in(self, actor: ActorKey, name: str) -> bool:
+        """Tell whether a key that is not kept here is that of the member `name`, or no other could be admitted."""
+        keys, _ = self._usable_keys()
+        if not any(key.actor in self._home.genesis.owners for key in keys.values()):
+            return True
+        with self._home.reading():
+            return self.names().get(actor) == name
+
+    def peer_key(self, name: str, labels: tuple[str, ...] = ()) -> SigningKey:
+        """Return the key of the peer a command acts as, at work as `put_to_work` says; made at first use."""
         key = self.find_key(name) or self._home.keys.ensure(name)
+        self.put_to_work(key, name, labels)
+        return key
+
+    def put_to_work(self, key: SigningKey, name: str, labels: tuple[str, ...] = ()) -> None:
+        """Have a key admitted, where the owner's key is at hand, and joined.
+
+        Who joins again without saying `labels` has those of its last join, and the slots. What an owner has taken back,
+        or never granted to a key it knows, is not granted on the way. Raises NotAMemberError, naming the key to admit,
+        where that is so or no owner's key is in this home.
+        """
         with self._home.reading():
             ready = self._has_joined(key.actor)
             if self.grant_for(key.actor, Role.WORKER) is None and self._is_known(key.actor):
@@ -134,8 +171,19 @@ class Membership:
                         raise NotAMemberError(key.actor, Role.WORKER)
                     writing.append(owner, (Admit(key.actor, (Role.SUBMITTER.value, Role.WORKER.value), name),))
                 if not self._has_joined(key.actor):
-                    writing.append(key, (Join(labels),), Role.WORKER)
-        return key
+                    writing.append(key, (Join(labels) if labels else self._last_join(key.actor),), Role.WORKER)
+
+    def _last_join(self, actor: ActorKey) -> Join:
+        """Return what an actor said when it joined last, without labels that its grant does not list any more."""
+        home = self._home
+        nodes = sorted(home.board.store.nodes_of(actor), key=lambda node: (node.height, node.cid), reverse=True)
+        said = (op for node in nodes for op in read_operations(home.read_event(node.cid)) if isinstance(op, Join))
+        last = next(said, Join())
+        grant = self.grant_for(actor, Role.WORKER)
+        fact = None if grant is None else home.board.store.state.roster.admissions.get((actor, grant))
+        if fact is None or not fact.labels:
+            return last
+        return Join(tuple(label for label in last.labels if label in fact.labels), last.slots)
 
     def _is_known(self, actor: ActorKey) -> bool:
         return any(member.actor == actor for member in self._home.board.roster().members)

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from crdt.clock import MerkleClock
+from ledger.events import TaskKey
 from ledger.operations import Attachment
 from scheduler import actions
 from scheduler.actions import Settled
+from scheduler.home import Home
 from scheduler.live import LiveTasks
 from scheduler.queue import TaskQueue
 from scheduler.session import Session
@@ -33,13 +35,18 @@ class P2PWorkflowScheduler:
 
     Args:
         peer_id: names a key of the home, made at first use, and admitted and joined where the owner's key is at hand.
+            The key in P2P_WORKFLOW_KEY signs only where the home has no key of that name and cannot admit one, or it is
+            that very peer's; `peer_id` then is the name it was admitted under, else its did:key. A member that is no
+            worker can submit and look; to take and complete tasks raises NotAMemberError.
         bootstrap_peers: names of peers known from the start.
         home: the home folder; None: P2P_WORKFLOW_HOME, else the platform's data folder. First use founds a ledger.
-        labels: what this peer can do, for tasks that require it; None: as it joined before.
+        labels: what this peer can do, for tasks that require it; None: as it joined last.
 
     Raises:
+        TypeError: `peer_id` is no text.
         ValueError: `peer_id` cannot be the name of a key.
         NotAMemberError: an owner elsewhere must admit the key first; the message names it.
+        RuntimeError: from any call after `close`, or after a fork.
     """
 
     def __init__(
@@ -50,11 +57,13 @@ class P2PWorkflowScheduler:
         home: str | Path | None = None,
         labels: Sequence[str] | None = None,
     ) -> None:
+        if not isinstance(peer_id, str):
+            raise TypeError(f"peer_id must be text, not {type(peer_id).__name__}")
         session = self._session = Session(peer_id, () if bootstrap_peers is None else bootstrap_peers, home, labels)
         # Who forgets to close must not keep its claims for ever, nor the home's files open.
         weakref.finalize(self, session.close)
         me = session.key.actor
-        self.peer_id = peer_id
+        self.peer_id = session.peer_id
         looking, shown = session.looking, session.shown
         self.pending_tasks: Mapping[str, P2PTask] = LiveTasks(looking, "open", lambda holder: holder != me, shown)
         self.assigned_tasks: Mapping[str, P2PTask] = LiveTasks(looking, "open", lambda holder: holder == me, shown)
@@ -70,8 +79,11 @@ class P2PWorkflowScheduler:
 
         Raises:
             ConflictError: this peer submitted another request under the same `task_id` and `workflow_id`.
+            TypeError: it is no P2PTask.
             ValueError: a field of the task cannot be as it is.
         """
+        if not isinstance(task, P2PTask):
+            raise TypeError(f"a P2PTask is wanted, not {type(task).__name__}")
         session = self._session
         with session.using() as home:
             submitted = actions.submit(home, session.key, actions.request_of(task))[0]
@@ -84,6 +96,7 @@ class P2PWorkflowScheduler:
         """Claim the next task for this peer and return it; None where there is none for it now."""
         session = self._session
         with session.using() as home:
+            session.work()
             taken = actions.take(home, session.key, lease_ms=home.policy.lease_ms, queue=session.queue)
             return None if taken is None else session.given(taken)
 
@@ -115,20 +128,16 @@ class P2PWorkflowScheduler:
     def _complete(self, task_id: str, output: Payload | None, *, and_next: bool) -> Settled | None:
         session = self._session
         result = None if output is None else Attachment(output.media_type, data=output.data)
-        settled = session.attempt(
-            "completing",
-            task_id,
-            lambda home, task: actions.complete(
-                home,
-                session.key,
-                task,
-                output=result,
-                and_next=and_next,
-                lease_ms=home.policy.lease_ms,
-                queue=session.queue,
-            ),
-        )
-        return self._let_go(settled)
+
+        def complete(home: Home, task: TaskKey) -> Settled:
+            lease_ms, queue = home.policy.lease_ms, session.queue
+            return actions.complete(
+                home, session.key, task, output=result, and_next=and_next, lease_ms=lease_ms, queue=queue
+            )
+
+        with session.using():
+            session.work()
+            return self._let_go(session.attempt("completing", task_id, complete))
 
     def _let_go(self, settled: Settled | None) -> Settled | None:
         if settled is not None:
@@ -198,7 +207,7 @@ class P2PWorkflowScheduler:
         """Take note of another peer's clock, as `known_peers[peer_id]["clock"]`, and that it was heard of.
 
         Our own clock moves by signed events alone. Raises ClockError for a clock that is malformed, whose root is not
-        its own, or that counts more events than its heads hold, where we know them.
+        its own, or that counts more events than its heads hold, where we know them, or that is another peer's.
         """
         with self._session.using():
             self._session.peers.update(peer_id, clock)

@@ -23,6 +23,7 @@ from ledger.operations import Join
 from scheduler.actions import ActionError, Taken, resolve
 from scheduler.home import Home
 from scheduler.live import task_of
+from scheduler.membership import NotAMemberError
 from scheduler.peers import KnownPeers
 from scheduler.place import home_folder
 from scheduler.queue import TaskQueue
@@ -49,17 +50,47 @@ class Session:
             if founded and folder not in _said_where:
                 _said_where.add(folder)
                 _logger.warning("first use: made a private ledger with one owner in %s", folder)
-            wanted = tuple(sorted(set(labels or ())))
-            self.key = self.home.members.peer_key(peer_id, wanted)
-            if labels is not None:
-                self._join(wanted)
+            self._labels = None if labels is None else tuple(sorted(set(labels)))
+            self._is_at_work = False
+            self.key = self.home.members.key_named(peer_id)
+            self.peer_id = self._shown_id(peer_id)
+            self._work_if_worker()
             self.peers = KnownPeers(self.home, self.key.actor, bootstrap_peers)
         except BaseException:
             self.home.close()
             raise
-        self.peer_id = peer_id
+        self._is_closed = False
         self.queue = TaskQueue(self.home, self.key.actor)
         self.renewer = Renewer(folder, self.key, self.home.policy.lease_ms)
+
+    def _shown_id(self, peer_id: str) -> str:
+        """Return the id to show: the one asked for where it names the key, else the name of the key that signs."""
+        kept = self.home.keys.find(peer_id)
+        if kept is not None and kept.actor == self.key.actor:
+            return peer_id
+        with self.home.reading():
+            name = self.home.members.name_of(self.key.actor)
+        if name != peer_id:
+            _logger.warning("the peer %r of P2P_WORKFLOW_KEY signs where %r was asked for", name, peer_id)
+        return name
+
+    def _work_if_worker(self) -> None:
+        """Join, where the peer can be a worker; raise NotAMemberError where it is no member at all."""
+        try:
+            self.work()
+        except NotAMemberError:
+            with self.home.reading():
+                if self.home.members.grant_for(self.key.actor) is None:
+                    raise
+
+    def work(self) -> None:
+        """Have joined as a worker since this session began, once; raise NotAMemberError where the peer is none."""
+        if self._is_at_work:
+            return
+        self.home.members.put_to_work(self.key, self.peer_id, self._labels or ())
+        if self._labels is not None:
+            self._join(self._labels)
+        self._is_at_work = True
 
     def _join(self, labels: tuple[str, ...]) -> None:
         """Join anew where the peer has joined with other labels."""
@@ -73,15 +104,18 @@ class Session:
         if os.getpid() != self._process:
             return
         with self._turn:
+            self._is_closed = True
             self.renewer.close()
             self.home.close()
 
     @contextmanager
     def using(self) -> Iterator[Home]:
-        """Have the home for oneself; raise RuntimeError in a process that was forked since."""
+        """Have the home for oneself; raise RuntimeError after `close`, or in a process that was forked since."""
         if os.getpid() != self._process:
             raise RuntimeError("this scheduler was made before a fork: make a new one in the child process")
         with self._turn:
+            if self._is_closed:
+                raise RuntimeError("this scheduler is closed: make a new one, it goes on where this one ended")
             yield self.home
 
     @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from ledger.events import Role
 from ledger.keyring import KeyPermissionError
 from ledger.keys import SigningKey, did_key
-from ledger.operations import Admit, Leave, Revoke
+from ledger.operations import Admit, Join, Leave, Revoke
 from scheduler.home import Home
 from scheduler.membership import KeyVariableError, NotAMemberError, key_of_environment
 
@@ -54,6 +54,43 @@ def test_who_left_joins_again_by_working(home: Home) -> None:
     home.members.peer_key("ann")
     with home.reading():
         assert home.board.active_workers() == {key.actor}
+
+
+def test_who_joins_again_has_its_labels_and_slots(home: Home) -> None:
+    """A peer that left and works again can do what it could before, but for labels its grant does not list any more."""
+    key = home.members.peer_key("ann", ("gpu",))
+    for admitted, labels in (((), ("arm", "gpu")), (("gpu",), ("gpu",))):
+        home.append(key, (Join(labels=("arm", "gpu"), slots=3),), Role.WORKER)
+        home.append(key, (Leave(),), Role.WORKER)
+        owner = home.members.owner_key()
+        assert owner is not None
+        if admitted:
+            home.append(owner, (Admit(key.actor, (Role.WORKER.value,), "ann", admitted),))
+        home.members.peer_key("ann")
+        with home.reading():
+            (presence,) = home.board.roster().presences
+        assert (presence.joined, presence.labels, presence.slots) == (True, labels, 3)
+
+
+def test_a_name_is_a_key_whatever_the_environment_holds(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two peers of one program are two keys: P2P_WORKFLOW_KEY signs for its own peer, and for no other, as is said."""
+    ann = SigningKey.generate()
+    owner = home.members.owner_key()
+    assert owner is not None
+    home.append(owner, (Admit(ann.actor, (Role.WORKER.value,), "ann"),))
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", ann.to_text())
+    assert home.members.key_named("ann").actor == ann.actor
+    assert caplog.messages == []
+    ben = home.members.key_named("ben")
+    assert home.members.key_named("ben").actor == ben.actor
+    assert ben.actor == home.keys.load("ben").actor != ann.actor
+    assert len(caplog.messages) == 1
+    assert "P2P_WORKFLOW_KEY" in caplog.messages[0]
+    (home.folder / "keys" / "owner.key").unlink()
+    assert home.members.key_named("ben").actor == ben.actor
+    assert home.members.key_named("new").actor == ann.actor
 
 
 def test_no_two_members_have_one_name(home: Home) -> None:

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from ipfs_accelerate_py import (
     MerkleClock,
     P2PWorkflowScheduler,
 )
+from ledger.keys import SigningKey
+from ledger.operations import Admit
 from scheduler.home import Home
 from scheduler.membership import NotAMemberError
 from tests.scheduler.guide import task, until_there
@@ -141,6 +144,80 @@ def test_without_the_owners_key_a_new_peer_must_be_admitted(home_folder: Path) -
     with pytest.raises(NotAMemberError, match="did:key:z6Mk"):
         P2PWorkflowScheduler("second")
     P2PWorkflowScheduler("first").close()
+
+
+def test_two_peers_are_two_keys_whatever_the_environment_holds(
+    home_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P2P_WORKFLOW_KEY does not make one key of two peers where the home can have two."""
+    Home.found(home_folder).close()
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", SigningKey.generate().to_text())
+    with P2PWorkflowScheduler("alice") as alice, P2PWorkflowScheduler("bob") as bob:
+        assert alice._session.key.actor != bob._session.key.actor
+        assert (set(alice.known_peers), set(bob.known_peers)) == ({"bob"}, {"alice"})
+
+
+def test_the_peer_shown_is_the_one_that_signs(
+    home_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a machine without keys that of P2P_WORKFLOW_KEY signs, under its own name, whichever was asked for."""
+    runner = SigningKey.generate()
+    with Home.found(home_folder) as home:
+        home.append(home.keys.load("owner"), (Admit(runner.actor, ("submitter", "worker"), "runner"),))
+    (home_folder / "keys" / "owner.key").unlink()
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", runner.to_text())
+    for asked in ("runner", "other"):
+        caplog.clear()
+        with P2PWorkflowScheduler(asked) as scheduler:
+            assert scheduler._session.key.actor == runner.actor
+            assert scheduler.peer_id == scheduler.get_status()["peer_id"] == scheduler.clock.node_id == "runner"
+        assert len(caplog.messages) == (asked == "other")
+
+
+def test_a_submitter_submits_and_looks(home_folder: Path) -> None:
+    """A member that is no worker submits and sees the state; only to work is it refused, until it is admitted to it."""
+    with Home.found(home_folder) as home:
+        key, owner = home.keys.generate("asks"), home.keys.load("owner")
+        home.append(owner, (Admit(key.actor, ("submitter",), "asks"),))
+    with P2PWorkflowScheduler("asks", labels=["gpu"]) as asks, Home.open(home_folder) as home:
+        assert asks.submit_task(task()) is True
+        assert (list(asks.pending_tasks), asks.get_status()["pending_tasks"]) == (["task1"], 1)
+        for work in (asks.get_next_task, lambda: asks.mark_task_complete("task1"), lambda: asks.complete_and_next("x")):
+            with pytest.raises(NotAMemberError, match="as worker"):
+                work()
+        assert asks.cancel_task("missing") is False
+        home.append(owner, (Admit(key.actor, ("submitter", "worker"), "asks"),))
+        assert until_there(asks.get_next_task).task_id == "task1"
+        assert asks.mark_task_complete("task1")
+
+
+def test_a_closed_scheduler_says_so(peer: P2PWorkflowScheduler) -> None:
+    """Every call after `close` says that the scheduler is closed; another `close` is none."""
+    peer.submit_task(task())
+    pending = peer.pending_tasks
+    peer.close()
+    peer.close()
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: peer.submit_task(task("other")),
+        peer.get_next_task,
+        lambda: peer.mark_task_complete("task1"),
+        lambda: peer.complete_and_next("task1"),
+        lambda: peer.fail_task("task1"),
+        lambda: peer.release_task("task1"),
+        lambda: peer.cancel_task("task1"),
+        lambda: peer.determine_task_owner(task()),
+        lambda: peer.check_peer_failure("other"),
+        lambda: peer.update_peer_state("other", MerkleClock("other")),
+        peer.get_status,
+        lambda: peer.known_peers,
+        lambda: peer.task_queue,
+        lambda: peer.merkle_clock,
+        lambda: len(pending),
+        lambda: pending["task1"],
+    )
+    for call in calls:
+        with pytest.raises(RuntimeError, match="this scheduler is closed"):
+            call()
 
 
 def test_a_fork_is_refused(peer: P2PWorkflowScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
