@@ -10,20 +10,19 @@ from cli.people import person
 from cli.task_text import task_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from crdt.records import TaskRecord
     from ledger.cid import Cid
-    from ledger.operations import Complete, Fail
+    from scheduler.endings import Ending
     from scheduler.home import Home
 
 
 def task_history(home: Home, record: TaskRecord) -> dict[str, Any]:
     """Return all that the board says of a task, as JSON. Within a reading."""
     from crdt.view import view
+    from scheduler.endings import endings
 
     seen = view(record, home.board.find_record, home.policy, home.now_ms())
-    settling = _settling(home, record)
+    found = endings(home, record)
     return task_document(home, record, seen, assigned_peer(home, record)) | {
         "submits": list(map(str, record.submits)),
         "claims": [
@@ -36,8 +35,8 @@ def task_history(home: Home, record: TaskRecord) -> dict[str, Any]:
                 "until": claim.until,
                 "released": claim.released,
                 "failed_at": claim.failed_at or None,
-                "failure": _failure(settling, claim.cid),
             }
+            | _failure(found, claim.cid)
             for claim in sorted(record.claims, key=lambda claim: (claim.time, claim.cid))
         ],
         "completions": [
@@ -47,8 +46,8 @@ def task_history(home: Home, record: TaskRecord) -> dict[str, Any]:
                 "peer": person(home, done.actor),
                 "time": done.time,
                 "stable": home.board.is_stable(done.cid),
-                "output": _output(home, settling, done.cid),
             }
+            | _run(home, found, done.cid)
             for done in record.completions
         ],
         "cancels": list(map(str, record.cancels)),
@@ -65,48 +64,33 @@ def assigned_peer(home: Home, record: TaskRecord) -> Any:
     return crew.assigned_peer(record)
 
 
-def _settling(home: Home, record: TaskRecord) -> dict[Cid, Complete | Fail]:
-    """Return the sound completions and failures of a task by their event."""
-    from ledger.operations import Complete, Fail
+def _failure(found: tuple[Ending, ...], claim: Cid) -> dict[str, Any]:
+    """Return what a claim that failed says of its run."""
+    from scheduler.endings import failure_of
 
-    found: dict[Cid, Complete | Fail] = {}
-    for cid in _sound(home, record):
-        _, op = home.board.task_graph.entry(cid, record.key)
-        if isinstance(op, Complete | Fail):
-            found[cid] = op
-    return found
+    op = failure_of(found, claim)
+    failure = None if op is None else {"class": op.failure_class, "error": op.error}
+    return {"failure": failure, "exit_code": None if op is None or op.report is None else op.report.exit_code}
 
 
-def _sound(home: Home, record: TaskRecord) -> Iterator[Cid]:
-    for cid, verdict in home.board.store.verdicts(record.key).items():
-        if verdict.rule is None and home.board.graph.node(cid).counts:
-            yield cid
-
-
-def _failure(settling: dict[Cid, Complete | Fail], claim: Cid) -> dict[str, Any] | None:
-    from ledger.operations import Fail
-
-    for op in settling.values():
-        if isinstance(op, Fail) and op.claim == claim:
-            return {"class": op.failure_class, "error": op.error}
-    return None
-
-
-def _output(home: Home, settling: dict[Cid, Complete | Fail], completion: Cid) -> dict[str, Any] | None:
+def _run(home: Home, found: tuple[Ending, ...], completion: Cid) -> dict[str, Any]:
+    """Return what a completion says of its run."""
     from ledger.operations import Complete
 
-    op = settling.get(completion)
-    return attachment_document(home, op.output) if isinstance(op, Complete) else None
+    op = next((one.op for one in found if one.event == completion and isinstance(one.op, Complete)), None)
+    output = None if op is None else attachment_document(home, op.output)
+    return {"output": output, "exit_code": None if op is None or op.report is None else op.report.exit_code}
 
 
 def task_lines(task: dict[str, Any]) -> list[str]:
     """Return a task with its history for people."""
+    obstacles = "; ".join(_obstacle(one) for one in task["obstacles"])
     lines = [
         f"Task ID: {task['task_id']}",
         f"Workflow ID: {task['workflow_id']}",
         f"Name: {task['name']}",
         f"Task Key: {task['task_key']}",
-        f"Status: {task['status']}" + (f" ({task['words']})" if task["words"] else ""),
+        f"Status: {task['status']}" + (f" ({obstacles})" if obstacles else ""),
         f"Tags: {', '.join(task['tags'])}",
         f"Priority: {task['priority']}",
         f"Submitted by: {task['submitter']['name']} {task['submitter']['key']} at {render_time(task['created_at'])}",
@@ -124,17 +108,29 @@ def task_lines(task: dict[str, Any]) -> list[str]:
     for number, done in enumerate(task["completions"]):
         what = "Result" if number == 0 else "Superseded"
         standing = "stable" if done["stable"] else "tentative"
-        lines.append(f"{what} {done['event']}: by {done['peer']['name']} at {render_time(done['time'])}, {standing}")
+        when = render_time(done["time"])
+        lines.append(f"{what} {done['event']}: by {done['peer']['name']} at {when}, {standing}{_exit_words(done)}")
         if done["output"]:
             lines.append(f"  Output: {_attached(done['output'])}")
     return lines + [f"Cancelled by {cid}" for cid in task["cancels"]]
 
 
+def _obstacle(obstacle: dict[str, Any]) -> str:
+    until = obstacle["until"]
+    return str(obstacle["words"]) if until is None else f"{obstacle['words']} {render_time(until)}"
+
+
 def _ended(claim: dict[str, Any]) -> str:
     if claim["failed_at"]:
         failure = claim["failure"] or {}
-        return f"failed at {render_time(claim['failed_at'])}: {failure.get('class', '')}: {failure.get('error', '')}"
+        said = filter(None, (failure.get("class"), failure.get("error")))
+        return f"failed at {': '.join((render_time(claim['failed_at']), *said))}{_exit_words(claim)}"
     return "released" if claim["released"] else f"until {render_time(claim['until'])}"
+
+
+def _exit_words(run: dict[str, Any]) -> str:
+    code = run["exit_code"]
+    return "" if code is None else f", exit code {code}"
 
 
 def _attached(item: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from cli.people import name_of, person
 
 if TYPE_CHECKING:
     from crdt.records import TaskRecord
-    from crdt.view import TaskView
+    from crdt.view import Obstacle, TaskView
     from ledger.keys import ActorKey
     from scheduler.home import Home
 
@@ -43,7 +43,8 @@ def task_document(home: Home, record: TaskRecord, seen: TaskView, assigned: Acto
         "assigned_peer_key": None if assigned is None else did_key(assigned),
         "task_key": record.key.hex(),
         "status": str(seen.status),
-        "words": seen.words or None,
+        "words": "; ".join(_words(one) for one in seen.obstacles) or None,
+        "obstacles": [{"kind": str(one.kind), "words": one.words, "until": one.until} for one in seen.obstacles],
         "submitter": person(home, record.submitter),
         "created_at": record.created_at,
         "ready_at": seen.ready_at,
@@ -62,3 +63,7 @@ def task_document(home: Home, record: TaskRecord, seen: TaskView, assigned: Acto
         "completed_by": None if result is None else person(home, result.actor),
         "result": None if result is None else str(result.cid),
     }
+
+
+def _words(obstacle: Obstacle) -> str:
+    return obstacle.words if obstacle.until is None else f"{obstacle.words} {obstacle.until}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crdt.attempts import is_dead, retry_at, runs
+from crdt.attempts import failed_attempts, is_dead, max_attempts, retry_at, runs
 from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
 from ledger.cid import Cid
 from ledger.events import Policy, TaskKey
@@ -31,6 +31,30 @@ class Status(StrEnum):
 FINAL = frozenset((Status.DONE, Status.CANCELLED, Status.DEAD, Status.EXPIRED))
 """A task in one of these is nobody's to take; a requeue brings a dead one back."""
 
+
+class ObstacleKind(StrEnum):
+    """What can keep a task from being taken."""
+
+    NEEDS = "needs"
+    NOT_BEFORE = "not_before"
+    BACKOFF = "backoff"
+    LOG = "log"
+    ATTEMPTS = "attempts"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One thing in the way of a claim. Where a time belongs to it, `words` end where that time, `until` (ms), follows.
+
+    How times are written for people is for the layers above.
+    """
+
+    kind: ObstacleKind
+    words: str
+    until: int | None = None
+
+
 FindRecord = Callable[[TaskKey], TaskRecord | None]
 
 
@@ -46,7 +70,8 @@ class TaskView:
     ready_at: int | None = None
     unmet: tuple[TaskKey, ...] = ()
     """Needs that are not done; for BLOCKED, those that cannot be any more."""
-    words: str = ""
+    obstacles: tuple[Obstacle, ...] = ()
+    """All that stands in the way of a task that is neither ready nor held, settled or cancelled."""
 
 
 def holder_of(task: TaskRecord, now: int) -> ClaimRecord | None:
@@ -63,12 +88,18 @@ def view(task: TaskRecord, find: FindRecord, policy: Policy, now: int) -> TaskVi
     unmet = tuple(need for need in task.spec.needs if not _is_done(find(need)))
     if unmet:
         hopeless = tuple(need for need in unmet if is_hopeless(need, find, policy, now))
+        waits = _waits(task, policy, now)
         if hopeless:
-            return TaskView(Status.BLOCKED, unmet=hopeless, words="a need can no longer be done, or is not known")
-        return TaskView(Status.WAITING, unmet=unmet, words="needs that are not done yet")
+            need = Obstacle(ObstacleKind.NEEDS, "a need can no longer be done, or is not known")
+            return TaskView(Status.BLOCKED, unmet=hopeless, obstacles=(need, *waits))
+        need = Obstacle(ObstacleKind.NEEDS, "needs that are not done yet")
+        return TaskView(Status.WAITING, unmet=unmet, obstacles=(need, *waits))
     ready_at = max(own_ready_at(task), *(_done_at(find(need)) for need in task.spec.needs), 0)
     if now < ready_at:
-        return TaskView(Status.WAITING, ready_at=ready_at, words=f"not before {ready_at}")
+        waits = _waits(task, policy, now)
+        if all(one.until != ready_at for one in waits):
+            waits += (Obstacle(ObstacleKind.LOG, "by the times of its events, which are ahead, not before", ready_at),)
+        return TaskView(Status.WAITING, ready_at=ready_at, obstacles=waits)
     return TaskView(Status.READY, ready_at=ready_at)
 
 
@@ -81,11 +112,24 @@ def _ended(task: TaskRecord, policy: Policy, now: int) -> TaskView | None:
     holder = holder_of(task, now)
     if holder is not None:
         return TaskView(Status.HELD, holder=holder)
+    expires_at = task.spec.expires_at
+    over = () if expires_at is None or now < expires_at else (Obstacle(ObstacleKind.EXPIRED, "expired at", expires_at),)
     if is_dead(task.claims, task.base, task.spec, policy, now):
-        return TaskView(Status.DEAD, words="its attempts are used up")
-    if task.spec.expires_at is not None and now >= task.spec.expires_at:
-        return TaskView(Status.EXPIRED, words=f"expired at {task.spec.expires_at}")
-    return None
+        return TaskView(Status.DEAD, obstacles=(Obstacle(ObstacleKind.ATTEMPTS, "its attempts are used up"), *over))
+    return TaskView(Status.EXPIRED, obstacles=over) if over else None
+
+
+def _waits(task: TaskRecord, policy: Policy, now: int) -> tuple[Obstacle, ...]:
+    """Return what a task still waits for by its own account."""
+    waits: list[Obstacle] = []
+    if task.spec.not_before is not None and now < task.spec.not_before:
+        waits.append(Obstacle(ObstacleKind.NOT_BEFORE, "not before", task.spec.not_before))
+    retry = retry_at(task.claims, task.base, task.key, task.spec)
+    if now < retry:
+        failed = failed_attempts(task.claims, task.base, now)
+        words = f"backoff after failed attempt {failed} of {max_attempts(task.spec, policy)} until"
+        waits.append(Obstacle(ObstacleKind.BACKOFF, words, retry))
+    return tuple(waits)
 
 
 def own_ready_at(task: TaskRecord) -> int:

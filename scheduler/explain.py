@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from crdt.attempts import runs
 from crdt.order import anchor_of
 from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
-from crdt.view import Status, TaskView, tainted_inputs, view
+from crdt.view import Obstacle, ObstacleKind, Status, TaskView, tainted_inputs, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey, did_key
 from ledger.operation_codec import read_operations
 from ledger.operations import Complete
 from scheduler.assignment import LIVENESS_LEASES, Crew, Worker, crew_of, due_at, ready_since, take_at
-from scheduler.explanation import ClaimState, DecidingEvent, Explanation, NeedState, PeerTurn
+from scheduler.endings import deciding, endings, failure_of
+from scheduler.explanation import ClaimState, DecidingEvent, Explanation, NeedState, PeerTurn, render_obstacle
 from scheduler.home import Home
 from scheduler.queue import first_saw
 
@@ -46,6 +47,7 @@ class _Explainer:
         self._now = now
         self._names = home.members.names()
         self._view = view(record, self._board.find_record, home.policy, now)
+        self._endings = endings(home, record)
         self._ready_at = ready_since(self._view, first_saw(home, record))
         roster, active = self._board.roster(), self._board.active_workers()
         self._crew: Crew = crew_of(roster, active, home.heard_of(), me, home.policy, now)
@@ -61,6 +63,7 @@ class _Explainer:
             now=self._now,
             status=seen.status,
             why=self._why(),
+            obstacles=seen.obstacles,
             submitter=self._name(record.submitter),
             submitter_key=did_key(record.submitter),
             priority=record.priority,
@@ -115,7 +118,7 @@ class _Explainer:
         if not worker.is_live:
             window_s = LIVENESS_LEASES * self._home.policy.lease_ms / 1000
             return f"not heard of in the last {window_s:g} s"
-        return "may take it"
+        return "may take it" if self._view.status is Status.READY else "is eligible"
 
     def _turn(self, peers: tuple[PeerTurn, ...]) -> str:
         status = self._view.status
@@ -139,15 +142,26 @@ class _Explainer:
             case Status.HELD:
                 return self._why_held(seen)
             case Status.DEAD:
-                return f"{seen.words}: only a requeue by its submitter or an owner brings it back"
-            case Status.BLOCKED:
-                return f"{seen.words}: {', '.join(map(self._task_name, seen.unmet))}"
-            case Status.WAITING if seen.unmet:
-                return f"it waits for {', '.join(map(self._task_name, seen.unmet))}"
-            case Status.WAITING | Status.EXPIRED:
-                return seen.words
+                words = "; ".join(map(self._obstacle, seen.obstacles))
+                expired = any(one.kind is ObstacleKind.EXPIRED for one in seen.obstacles)
+                return words if expired else f"{words}: only a requeue by its submitter or an owner brings it back"
+            case Status.BLOCKED | Status.WAITING | Status.EXPIRED:
+                return "; ".join(map(self._obstacle, seen.obstacles))
             case Status.READY:
                 return "everything it needs is there, and nobody holds it"
+
+    def _obstacle(self, obstacle: Obstacle) -> str:
+        """Return one thing in the way, with the names of the needs, or with the failure that is waited out."""
+        if obstacle.kind is ObstacleKind.NEEDS:
+            names = ", ".join(map(self._task_name, self._view.unmet))
+            return f"it waits for {names}" if self._view.status is Status.WAITING else f"{obstacle.words}: {names}"
+        words = render_obstacle(obstacle)
+        if obstacle.kind is ObstacleKind.BACKOFF:
+            last = max(self._record.claims, key=lambda claim: (claim.failed_at, claim.cid))
+            failure = failure_of(self._endings, last.cid)
+            if failure is not None:
+                words += f" ({': '.join(filter(None, (failure.failure_class, failure.error)))})"
+        return words
 
     def _why_done(self, completions: tuple[CompletionRecord, ...]) -> str:
         result = completions[0]
@@ -204,18 +218,8 @@ class _Explainer:
     # ---- what it rests on
 
     def _decided_by(self) -> Iterator[DecidingEvent]:
-        record, holder = self._record, self._view.holder
-        decisive = [("submit", record.submits[0])]
-        if record.result is not None:
-            decisive += [("claim", record.result.claim), ("complete", record.result.cid)]
-        elif record.cancels:
-            decisive += [("cancel", cid) for cid in record.cancels]
-        elif holder is not None:
-            decisive.append(("claim", holder.cid))
-        elif self._view.status is Status.DEAD:
-            decisive += [("claim", claim.cid) for claim in record.claims if claim.attempt > record.base]
         of = len(self._board.active_workers())
-        for what, cid in decisive:
+        for what, cid in deciding(self._record, self._view.holder, self._endings):
             yield DecidingEvent(str(cid), what, self._board.is_stable(cid), len(self._board.seen_by(cid)), of)
 
     def _completions_at(self, cid: Cid) -> Iterator[CompletionRecord | None]:

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from crdt.view import Obstacle
+
 
 @dataclass(frozen=True, slots=True)
 class PeerTurn:
-    """A worker: how near it is, and from when it may take the task; without a rank `words` says why it may not."""
+    """A worker: how near it is, and from when it may take the task; `words` say whether it may, or why it may not."""
 
     peer: str
     key: str
@@ -71,6 +73,7 @@ class Explanation:
     now: int
     status: str
     why: str
+    obstacles: tuple[Obstacle, ...]
     submitter: str
     submitter_key: str
     priority: int
@@ -107,6 +110,11 @@ class Explanation:
         yield from _block("superseded completions", self.superseded)
         yield from _block("TAINTED: inputs that no longer count", self.tainted_inputs)
         yield from _block("decided by", map(_event_line, self.decided_by))
+
+
+def render_obstacle(obstacle: Obstacle) -> str:
+    """Return what stands in the way of a task for people, its time as ISO 8601 in UTC."""
+    return obstacle.words if obstacle.until is None else f"{obstacle.words} {_time(obstacle.until)}"
 
 
 def _block(title: str, lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:

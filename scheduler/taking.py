@@ -6,12 +6,12 @@ writes the claim, on a board that knows what every other process of the home has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from crdt.prospect import claim_follows
 from crdt.records import TaskRecord
-from crdt.view import Status, view
+from crdt.view import ObstacleKind, Status, view
 from ledger.cid import Cid
 from ledger.events import Policy, Role, TaskKey
 from ledger.keys import ActorKey, SigningKey
@@ -19,6 +19,7 @@ from ledger.operations import Claim
 from scheduler.acting import acting, event_time, inputs, write
 from scheduler.action_errors import HeldByOtherError, NotReadyError, TaskOverError
 from scheduler.assignment import LIVENESS_LEASES
+from scheduler.explanation import render_obstacle
 from scheduler.home import Home
 from scheduler.membership import NotAMemberError
 from scheduler.names import get_task
@@ -116,7 +117,10 @@ def check_ready(home: Home, record: TaskRecord, me: ActorKey, now: int) -> None:
             assert seen.holder is not None  # noqa: S101  # what held means
             if seen.holder.actor != me:
                 raise HeldByOtherError(task, seen.holder.actor, home.members.name_of(seen.holder.actor))
-        case Status.DEAD:
-            raise NotReadyError(f"task {task} is dead: {seen.words}", "queue it again with `p2p-workflow requeue`")
-        case Status.EXPIRED | Status.BLOCKED | Status.WAITING:
-            raise NotReadyError(f"task {task} is {seen.status}: {seen.words}", "see `p2p-workflow explain`")
+        case Status.DEAD | Status.EXPIRED | Status.BLOCKED | Status.WAITING:
+            words = "; ".join(map(render_obstacle, seen.obstacles))
+            expired = any(one.kind is ObstacleKind.EXPIRED for one in seen.obstacles)  # no requeue helps
+            again = seen.status is Status.DEAD and not expired
+            advice = "queue it again with `p2p-workflow requeue`" if again else "see `p2p-workflow explain`"
+            obstacles = [asdict(one) for one in seen.obstacles]
+            raise NotReadyError(f"task {task} is {seen.status}: {words}", advice, obstacles=obstacles)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from cli.output import render_time
 from tests.cli.program import Program
 
 
@@ -44,3 +46,26 @@ def test_a_lease_that_was_cut_is_told(program: Program) -> None:
     timed = program.run("next", "--lease", "10m", "--json")
     assert "The task is yours for 1m30s, not for 10m: that is the task's timeout." in timed.err
     assert program.run("next", "--lease", "10m").err == ""
+
+
+def test_what_a_failed_run_said_is_shown(program: Program) -> None:
+    """`show` has the class, the error and the exit code of a failed attempt; people read times, programs numbers."""
+    program.submit("c")
+    program.ok("complete", "--task-id", "c", "--exit-code", "0")
+    assert program.json("show", "c")["completions"][0]["exit_code"] == 0
+    assert "exit code 0" in program.ok("show", "c").out
+    spec = {"task_id": "a", "workflow_id": "flow", "name": "A", "backoff": {"base_ms": 600_000, "max_ms": 600_000}}
+    program.ok("append", "-", text=json.dumps({"op": "submit", "spec": spec}))
+    program.ok("next")
+    program.ok("fail", "a", "--class", "crash", "--error", "boom", "--exit-code", "3")
+    shown = program.json("show", "a")
+    (claim,) = shown["claims"]
+    assert (claim["failure"], claim["exit_code"]) == ({"class": "crash", "error": "boom"}, 3)
+    (backoff,) = shown["obstacles"]
+    assert (backoff["kind"], backoff["until"]) == ("backoff", shown["ready_at"])
+    told, until = program.ok("show", "a").out, render_time(backoff["until"])
+    assert ": crash: boom, exit code 3\n" in told
+    assert f"Status: waiting (backoff after failed attempt 1 of 3 until {until})\n" in told
+    assert f"  backoff after failed attempt 1 of 3 until {until} (crash: boom)\n" in program.ok("explain", "a").out
+    program.submit("b", "--not-before", "2100-01-01T00:00Z")
+    assert program.run("complete", "--task-id", "b").out == "✗ task b is waiting: not before 2100-01-01T00:00:00.000Z\n"

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import pytest
 
 from crdt.records import TaskRecord
+from crdt.view import ObstacleKind
 from ledger.events import Policy, Role
 from ledger.operations import Backoff, Claim, Complete, Revoke
-from scheduler.actions import SubmitRequest, cancel, complete, fail, submit, take
+from scheduler.actions import (
+    NotReadyError,
+    SubmitRequest,
+    cancel,
+    complete,
+    fail,
+    release,
+    requeue,
+    submit,
+    take,
+)
 from scheduler.explain import explain
 from scheduler.explanation import Explanation
 from tests.scheduler.desk import START_MS, Desk
@@ -22,6 +37,11 @@ def of(desk: Desk, record: TaskRecord) -> Explanation:
     assert json.loads(json.dumps(found.to_dict()))["task_key"] == record.key.hex()
     assert found.task_id in "".join(found.render_lines())
     return found
+
+
+def _iso(ms: int) -> str:
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
 
 
 def test_ranks_and_turns(desk: Desk) -> None:
@@ -58,7 +78,7 @@ def test_what_it_waits_for(desk: Desk) -> None:
     gone = desk.submit(me, "gone", expires_at=START_MS / 1000)
     assert (of(desk, waits).status, of(desk, waits).why) == ("waiting", "it waits for need")
     assert [(n.task_id, n.status, n.result) for n in of(desk, waits).needs] == [("need", "ready", None)]
-    assert of(desk, late).why == f"not before {START_MS + 60_000}"
+    assert of(desk, late).why == "not before 2027-01-15T08:01:00.000Z"
     assert of(desk, gone).status == "expired"
     cancel(desk.home, me, need.key)
     assert (of(desk, need).status, of(desk, waits).status) == ("cancelled", "blocked")
@@ -128,3 +148,69 @@ def test_a_voided_input_taints(desk: Desk) -> None:
     found = of(desk, rests)
     assert (found.status, found.tainted_inputs) == ("done", (str(done.event),))
     assert "TAINTED" in "".join(found.render_lines())
+
+
+def test_a_backoff_names_the_failure_it_waits_out(desk: Desk) -> None:
+    """After a failure a task says which attempt of how many failed, why, and until when it waits; so does an action."""
+    me = desk.peer("me")
+    record = submit(desk.home, me, SubmitRequest(spec("t", max_attempts=3, backoff=Backoff(60_000, 60_000))))[0].record
+    assert take(desk.home, me) is not None
+    failed = fail(desk.home, me, record.key, failure_class="crash", error="out of memory")
+    found = of(desk, record)
+    (backoff,) = found.obstacles
+    assert (found.status, backoff.kind, backoff.until) == ("waiting", ObstacleKind.BACKOFF, found.ready_at)
+    assert backoff.until is not None
+    until = _iso(backoff.until)
+    assert found.why == f"backoff after failed attempt 1 of 3 until {until} (crash: out of memory)"
+    assert [event.what for event in found.decided_by] == ["submit", "claim", "fail"]
+    assert found.decided_by[-1].event == str(failed.event)
+    with pytest.raises(NotReadyError, match=f"backoff after failed attempt 1 of 3 until {until}") as refused:
+        complete(desk.home, me, record.key)
+    assert refused.value.details["obstacles"] == [asdict(backoff)]
+
+
+def test_all_that_is_in_the_way_is_told(desk: Desk) -> None:
+    """A need that is not done hides no time before which the task cannot be taken, nor a death that it has expired."""
+    me = desk.peer("me")
+    need = desk.submit(me, "need")
+    both = desk.submit(me, "both", needs=["need"], not_before=START_MS / 1000 + 60)
+    assert of(desk, both).why == "it waits for need; not before 2027-01-15T08:01:00.000Z"
+    complete(desk.home, me, need.key)
+    assert of(desk, both).why == "not before 2027-01-15T08:01:00.000Z"
+    fleeting = SubmitRequest(spec("t", max_attempts=1, expires_at=START_MS + 1_000))
+    record = submit(desk.home, me, fleeting)[0].record
+    assert take(desk.home, me) is not None
+    fail(desk.home, me, record.key)
+    assert "requeue" in of(desk, record).why
+    desk.now += 1_000
+    assert of(desk, record).why == "its attempts are used up; expired at 2027-01-15T08:00:01.000Z"
+
+
+def test_only_a_ready_task_may_be_taken(desk: Desk) -> None:
+    """Of a held, a waiting and a done task nobody is told that he may take it."""
+    me = desk.peer("me")
+    late = desk.submit(me, "late", not_before=START_MS / 1000 + 60)
+    record = desk.submit(me, "t")
+    assert take(desk.home, me) is not None
+    told = [[peer.words for peer in of(desk, one).peers] for one in (late, record)]
+    complete(desk.home, me, record.key)
+    assert [*told, [peer.words for peer in of(desk, record).peers]] == [["is eligible"]] * 3
+
+
+def test_what_freed_a_task_is_among_what_decided(desk: Desk) -> None:
+    """The release of the last claim, the failures since the last requeue, and the requeue itself stand there."""
+    me = desk.peer("me")
+    record = submit(desk.home, me, SubmitRequest(spec("t", max_attempts=1, backoff=Backoff(0, 0))))[0].record
+    assert take(desk.home, me) is not None
+    release(desk.home, me, record.key)
+    assert take(desk.home, me) is not None
+    given_back = release(desk.home, me, record.key)
+    found = of(desk, record).decided_by
+    assert [event.what for event in found] == ["submit", "claim", "release"]
+    assert found[-1].event == str(given_back.event)
+    assert take(desk.home, me) is not None
+    fail(desk.home, me, record.key)
+    assert [event.what for event in of(desk, record).decided_by] == ["submit", "claim", "fail"]
+    again = requeue(desk.home, me, record.key)
+    found = of(desk, record).decided_by
+    assert [(event.what, event.event) for event in found[1:]] == [("requeue", str(again.event))]
