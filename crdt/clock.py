@@ -93,6 +93,11 @@ class MerkleClock:
 
         ClockError where it is malformed or its root is not the root of what it says: a forged clock is not a clock.
         """
+        if not isinstance(fields, Mapping):
+            raise ClockError(f"a clock's fields are wanted, not {type(fields).__name__}")
+        node_id = fields.get("node_id")
+        if not isinstance(node_id, str):
+            raise ClockError("node_id: a non-empty text is wanted")
         vector, heads = fields.get("vector"), fields.get("heads", [])
         if not isinstance(vector, Mapping) or not all(
             isinstance(node, str) and type(count) is int and 0 <= count < 2**53 for node, count in vector.items()
@@ -104,7 +109,7 @@ class MerkleClock:
             parsed = [Cid.parse(str(head)) for head in heads]
         except CidError as error:
             raise ClockError(f"heads: {error}") from None
-        clock = cls.of_ledger(str(fields.get("node_id") or ""), vector, parsed)
+        clock = cls.of_ledger(node_id, vector, parsed)
         if clock.merkle_root != fields.get("merkle_root"):
             raise ClockError(f"merkle_root: {fields.get('merkle_root')!r} is not the root of this clock")
         return clock

@@ -27,16 +27,17 @@ class TaskNotFoundError(ActionError, LookupError):
 
 
 class AmbiguousTaskError(ActionError, LookupError):
-    """A name fits several tasks: name one by its key."""
+    """A name fits several tasks: name one by its key. `tasks` gives each with its workflow."""
 
-    def __init__(self, text: str, keys: Sequence[TaskKey]) -> None:
-        listed = "\n".join(f"  {key.hex()}" for key in keys)
+    def __init__(self, text: str, tasks: Sequence[tuple[TaskKey, str]]) -> None:
+        listed = "\n".join(f"  {_in_one_line(f'{workflow}/{text}')}: {key.hex()}" for key, workflow in tasks)
         super().__init__(
-            f"{len(keys)} tasks are named {text!r}:\n{listed}",
-            "name one of them by its task key",
-            keys=[key.hex() for key in keys],
+            f"{len(tasks)} tasks are named {text!r}:\n{listed}",
+            f"a task key stands wherever a task's name does, as in `complete --task-id {tasks[0][0].hex()}`",
+            keys=[key.hex() for key, _ in tasks],
+            workflow_ids=[workflow for _, workflow in tasks],
         )
-        self.keys = tuple(keys)
+        self.keys = tuple(key for key, _ in tasks)
 
 
 class RequestError(ActionError, ValueError):
@@ -90,3 +91,8 @@ class NotAllowedError(ActionError):
 
 class WithoutEffectError(RuntimeError):
     """An operation made here would have been without effect: a defect of this program. It was taken back."""
+
+
+def _in_one_line(text: str) -> str:
+    """Return names as they are, but quoted where they would break the line or move the reader's cursor."""
+    return text if text.isprintable() else repr(text)

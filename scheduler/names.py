@@ -30,7 +30,7 @@ def resolve(home: Home, key: SigningKey | ActorKey | None, text: str) -> TaskRec
 
     Raises:
         TaskNotFoundError: there is none.
-        AmbiguousTaskError: there are several; the error lists their keys.
+        AmbiguousTaskError: there are several; the error lists their workflows and keys.
     """
     actor = key.actor if isinstance(key, SigningKey) else key
     with home.reading():
@@ -52,7 +52,7 @@ def find_task(home: Home, actor: ActorKey | None, text: str, now: int) -> TaskRe
             return preferred[0]
         found = preferred or found
     if len(found) > 1:
-        raise AmbiguousTaskError(text, [record.key for record in found])
+        raise AmbiguousTaskError(text, [(record.key, record.spec.workflow_id) for record in found])
     return found[0]
 
 

@@ -84,7 +84,7 @@ class KnownPeers:
         return found
 
     def update(self, peer: str, clock: MerkleClock | Mapping[str, object]) -> None:
-        """Keep the clock a peer tells; raise ClockError, and keep what was, where it cannot be true."""
+        """Keep the clock a peer tells; raise ClockError, and keep what was, where it cannot be true or is another's."""
         if not peer:
             raise ClockError("peer_id: a name is wanted")
         # Through the dict: it is checked, and what the caller changes later in its clock does not change ours.
@@ -92,10 +92,19 @@ class KnownPeers:
         with self._home.reading():
             self._check_counts(checked)
             actor = self.find_actor(peer)
+            if checked.node_id not in self._called(peer, actor):
+                raise ClockError(f"node_id: this is the clock of {checked.node_id!r}, not of {peer!r}")
         if actor is not None:
             with self._home.writing() as writing:
                 writing.heard(actor)
         self._told[peer] = Told(checked, self._home.now_ms())
+
+    def _called(self, peer: str, actor: ActorKey | None) -> set[str]:
+        """Return what a peer may be called in its clock: as here, by its did:key, by a name it was admitted under."""
+        if actor is None:
+            return {peer}
+        admitted = {member.name for member in self._home.board.roster().members if member.actor == actor}
+        return {peer, did_key(actor), self.name_of(actor)} | {name for name in admitted if name is not None}
 
     def _check_counts(self, clock: MerkleClock) -> None:
         """Raise where a clock counts more events than its heads hold, as far as these heads are known here."""

@@ -183,11 +183,11 @@ class _Batch:
         own = own or self._home.earlier.named(actor, text, workflow_id)
         if len(own) == 1:
             return own[0]
-        others = [task for (task_id, _), task in self._named.items() if task_id == text]
+        others = [(task, workflow) for (task_id, workflow), task in self._named.items() if task_id == text]
         if len(others) > 1:
             raise AmbiguousTaskError(text, others)
         if others:
-            return others[0]
+            return others[0][0]
         if is_key_text(text) and self._home.earlier.find_old_key(key := TaskKey(bytes.fromhex(text))):
             return key
         return find_task(self._home, actor, text, self._now).key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -104,6 +105,8 @@ def test_a_ledgers_clock_moves_by_events_alone() -> None:
         {"heads": 3},
         {"merkle_root": None},
         {"node_id": ""},
+        {"node_id": None},
+        {"node_id": 7},
     ],
 )
 def test_a_forged_or_inflated_clock_is_refused(change: dict[str, object]) -> None:
@@ -112,3 +115,10 @@ def test_a_forged_or_inflated_clock_is_refused(change: dict[str, object]) -> Non
     honest.tick()
     with pytest.raises(ClockError):
         MerkleClock.from_dict(honest.to_dict() | change)
+
+
+@pytest.mark.parametrize("fields", [None, "clock", 3, ["node_id"], MerkleClock("a")])
+def test_what_is_no_mapping_is_no_clock(fields: Any) -> None:
+    """Whatever else is given instead of a clock's fields is refused as a clock, too."""
+    with pytest.raises(ClockError, match="fields are wanted"):
+        MerkleClock.from_dict(fields)

@@ -423,6 +423,10 @@ def test_names_mean_held_then_own_then_any(desk: Desk) -> None:
         with pytest.raises(AmbiguousTaskError) as ambiguous:
             resolve(desk.home, onlooker, "t")
         assert set(ambiguous.value.keys) == {of_a.key, of_b.key}
+        assert {f"  one/t: {of_a.key.hex()}", f"  two/t: {of_b.key.hex()}"} == set(
+            str(ambiguous.value).splitlines()[1:]
+        )
+        assert "complete --task-id" in ambiguous.value.advice
     assert resolve(desk.home, c, of_b.key.hex().upper()).key == of_b.key
     complete(desk.home, a, of_a.key)
     desk.now += 5 * POLICY.grace_ms
