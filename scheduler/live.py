@@ -14,9 +14,11 @@ from typing import Final
 from crdt.records import TaskRecord
 from crdt.view import holder_of
 from ledger.cid import Cid
+from ledger.events import TaskKey
 from ledger.keys import ActorKey
 from ledger.operations import Attachment
 from scheduler.home import Home
+from scheduler.names import is_key_text
 from scheduler.tags import WorkflowTag
 from scheduler.task import P2PTask, Payload
 
@@ -29,7 +31,9 @@ _KNOWN_TAGS: Final = frozenset(tag.value for tag in WorkflowTag)
 class LiveTasks(Mapping[str, P2PTask]):
     """A mapping from task ids to tasks, read from the board at each access; equal to a dict of the same tasks.
 
-    Where several of its tasks have one id, it shows one of them; by their task keys all are found.
+    Where several of its tasks have one id, the one of the least task key stands under the id and each other one under
+    its task key, in hexadecimal: what a task stands under is what `mark_task_complete` knows it by. Nothing is left
+    out, so `len` is the number in `get_status`; and each task is found by its key, whatever it stands under.
 
     Args:
         using: gives the home for one access.
@@ -43,26 +47,38 @@ class LiveTasks(Mapping[str, P2PTask]):
     holds: Callable[[ActorKey | None], bool]
     show: Callable[[TaskRecord], P2PTask]
 
-    def __getitem__(self, task_id: str) -> P2PTask:
+    def __getitem__(self, name: str) -> P2PTask:
         with self.using() as home, home.reading():
-            for record in home.tasks.named(task_id):
-                if self._has(home, record):
+            keyed = home.board.find_record(TaskKey(bytes.fromhex(name))) if is_key_text(name) else None
+            for record in (keyed, *home.tasks.named(name)):
+                if record is not None and self._has(home, record):
                     return self.show(record)
-        raise KeyError(task_id)
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids())
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(self._ids())
+        return len(self._names())
 
     def __repr__(self) -> str:
         return f"LiveTasks({dict(self)!r})"
 
-    def _ids(self) -> dict[str, None]:
+    def _names(self) -> list[str]:
+        """Return what each task stands under, in the order in which they were submitted."""
         with self.using() as home, home.reading():
-            records = home.tasks.standing(self.standing)
-            return dict.fromkeys(record.spec.task_id for record in records if self._has(home, record))
+            found = [record for record in home.tasks.standing(self.standing) if self._has(home, record)]
+        first: dict[str, TaskKey] = {}
+        for record in found:
+            task_id = record.spec.task_id
+            first[task_id] = min(record.key, first.get(task_id, record.key))
+        keys = {record.key.hex() for record in found}  # an id that is another task's key does not hide that one
+        return [
+            record.spec.task_id
+            if first[record.spec.task_id] == record.key and record.spec.task_id.lower() not in keys
+            else record.key.hex()
+            for record in found
+        ]
 
     def _has(self, home: Home, record: TaskRecord) -> bool:
         standing = "done" if record.completions else "over" if record.cancels else "open"

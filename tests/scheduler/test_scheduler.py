@@ -102,6 +102,36 @@ def test_a_task_is_found_by_its_key_too(peer: P2PWorkflowScheduler) -> None:
     assert peer.completed_tasks["t"].workflow_id == "two"
 
 
+def test_tasks_of_one_id_are_all_shown(peer: P2PWorkflowScheduler) -> None:
+    """The mappings lose nothing: of one id, one task stands under it and the others under their keys; each is found."""
+    tasks = [task("t", workflow_id=name) for name in ("one", "two", "three")] + [task("u")]
+    for one in tasks:
+        peer.submit_task(one)
+    pending = peer.pending_tasks
+    keys = [one.task_key or "" for one in tasks[:3]]
+    assert set(pending) == {"t", "u", *keys} - {min(keys)}
+    assert len(pending) == peer.get_status()["pending_tasks"] == 4
+    assert {name: pending[name].task_key for name in pending} == {
+        name: min(keys) if name == "t" else tasks[3].task_key if name == "u" else name for name in pending
+    }
+    assert {pending[key].workflow_id for key in keys} == {"one", "two", "three"}
+    peer.submit_task(task(keys[0].upper()))
+    assert (len(pending), len(dict(pending))) == (5, 5)
+    assert {pending[name].task_key for name in pending} >= set(keys)
+
+
+def test_of_tasks_of_one_id_the_one_held_is_completed(peer: P2PWorkflowScheduler) -> None:
+    """A name is looked up among the tasks this peer holds first, however many others have it."""
+    for name, priority in (("one", 3), ("two", 9), ("three", 5)):
+        peer.submit_task(task("t", workflow_id=name, priority=priority))
+    taken = peer.get_next_task()
+    assert taken is not None
+    assert peer.assigned_tasks["t"].workflow_id == taken.workflow_id == "two"
+    assert peer.mark_task_complete("t") is True
+    assert [one.workflow_id for one in peer.completed_tasks.values()] == ["two"]
+    assert (len(peer.pending_tasks), peer.get_status()["pending_tasks"]) == (2, 2)
+
+
 def test_complete_and_next(peer: P2PWorkflowScheduler) -> None:
     """complete_and_next completes one task and gives the next; it goes on after a refusal, as the two calls would."""
     for name in ("a", "b", "c"):
