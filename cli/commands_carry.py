@@ -105,7 +105,10 @@ def import_file(
 
 def sync(
     context: typer.Context,
-    place: Annotated[Path, typer.Argument(metavar="HOME|FILE.car", help="Another home, or a CAR file; it may be new.")],
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="HOME|FILE.car", help="Another home, or a CAR file; one that ends in .car may be new."),
+    ],
 ) -> None:
     """Give both sides what they lack of the ledger: this home and another, or a CAR that is carried between them."""
     from ledger.car_sync import sync_car
@@ -115,12 +118,17 @@ def sync(
     session = session_of(context)
     if str(place) == "-":
         raise InputError("sync reads and writes: it cannot use a stream", "name a file or a home; see `import -`")
+    if not place.exists() and place.suffix != ".car":  # a mistyped home must not become a file
+        raise InputError(f"{place} is not there", "name a home, or a file that ends in .car to make a new one")
+    is_new = not place.exists()
     with session.home() as home, session.output.progress("exchanging events") as step:
         if not is_home(place):
             report, written = sync_car(replica_of(home, step), place, home.now_ms())
             document = {"place": str(place), "received": taken_document(report.taken), "sent": {"events": written}}
             lines = [f"received: {taken_lines(report.taken)[0]}", f"sent: {written:,} events"]
             lines += taken_lines(report.taken)[1:]
+            if is_new:
+                session.output.note(f"wrote a new CAR, {place}")
             faulty = bool(report.taken.refused)  # what else was wrong with the file is mended now
             for words in import_notes(report):
                 session.output.note(words)

@@ -223,6 +223,16 @@ def test_sync_refuses_itself_other_ledgers_and_empty_folders(program: Program, t
     assert program.run("import", str(tmp_path / "none.car")).code == 3
 
 
+def test_a_mistyped_home_does_not_become_a_file(program: Program, tmp_path: Path) -> None:
+    """Only a name that ends in .car makes a new file: what is not there is refused, and nothing is written."""
+    program.ok("init")
+    for name in ("typo-home", "typo-home/"):
+        ran = program.run("sync", f"{tmp_path}/{name}")
+        assert (ran.code, "not there" in ran.err) == (2, True)
+    assert not (tmp_path / "typo-home").exists()
+    assert "wrote a new CAR" in program.ok("sync", str(tmp_path / "new.car")).err
+
+
 def test_an_event_ahead_of_the_clock_is_held_until_then(program: Program, tmp_path: Path) -> None:
     """An import says until when it holds an event."""
     key = SigningKey.generate()
