@@ -66,8 +66,11 @@ def _members(home: Home) -> list[dict[str, Any]]:
 
     names, heard, working = home.members.names(), home.heard_of(), home.board.active_workers()
 
+    # Once revoked it is nobody's name any more, but who looks for the key knows it by that.
+    admitted = {member.actor: member.name for member in home.board.roster().members}
+
     def row(actor: ActorKey, roles: list[str], **fields: Any) -> dict[str, Any]:
-        who = {"name": names.get(actor), "key": did_key(actor), "roles": roles}
+        who = {"name": names.get(actor, admitted.get(actor)), "key": did_key(actor), "roles": roles}
         return who | fields | {"joined": actor in working, "heard_of": heard.get(actor)}
 
     owners = [

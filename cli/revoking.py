@@ -8,18 +8,21 @@ transaction that is then taken back. If the ledger moves on between preview and 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import errors
 from cli.actors import get_actor
-from cli.errors import InputError, MissingError, UnconfirmedError
+from cli.errors import InputError, MissingError
 from cli.output import render_time
 from cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from ledger.cid import Cid
+    from ledger.events import TaskKey
     from ledger.keys import ActorKey, SigningKey
     from ledger.operations import Revoke
     from scheduler.home import Home
@@ -28,11 +31,48 @@ _LISTED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Affected:
+    """A task that a revocation changes. How it stands depends on the hour, so it does not tell two previews apart."""
+
+    key: TaskKey
+    task_id: str = field(default="", compare=False)
+    workflow_id: str = field(default="", compare=False)
+    before: str | None = field(default=None, compare=False)
+    after: str | None = field(default=None, compare=False)
+    """Where it stands before and after; None where there is no such task then."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        names = {"task_key": self.key.hex(), "task_id": self.task_id, "workflow_id": self.workflow_id}
+        return names | {"status": self.before, "status_after": self.after}
+
+    def line(self) -> str:
+        """Return it for people."""
+        return f"task {self.workflow_id}/{self.task_id} {self.key.hex()}: {self.before or '-'} → {self.after or 'void'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Voided:
-    """What a revocation takes away: events in the linear order, and the tasks they were about, in hexadecimal."""
+    """What a revocation takes away: events in the linear order, and the tasks they were about, by key."""
 
     events: tuple[Cid, ...]
-    tasks: tuple[str, ...]
+    tasks: tuple[Affected, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "voided_events": list(map(str, self.events)),
+            "affected_tasks": [task.key.hex() for task in self.tasks],
+            "tasks": [task.document() for task in self.tasks],
+        }
+
+
+class UnconfirmedError(errors.UnconfirmedError):
+    """Nobody said yes to the preview, which programs find beside the words."""
+
+    def __init__(self, words: str, advice: str, preview: Voided) -> None:
+        super().__init__(words, advice)
+        self.details = preview.document()
 
 
 class _Preview(Exception):  # noqa: N818  # takes a transaction back, nothing is wrong
@@ -64,16 +104,15 @@ def revoke(
         preview = _fold(home, owner, operations, expected=None)
         _show(session, home, key, preview)
         if not yes:
-            _confirm()
+            _confirm(preview)
         event = _fold(home, owner, operations, expected=preview)
     session.output.result(
         {
             "key": key,
             "grants": [str(one.grant) if one.grant else None for one in operations],
             "event_cid": str(event.cid),
-            "voided_events": list(map(str, preview.events)),
-            "affected_tasks": list(preview.tasks),
-        },
+        }
+        | preview.document(),
         [
             f"✓ Revoked {key}: {len(preview.events)} events void, {len(preview.tasks)} tasks affected",
             f"Event: {event.cid}",
@@ -129,7 +168,8 @@ def _latest(home: Home, actor: ActorKey, grant: Cid) -> tuple[Cid, ...]:
 
 def _fold(home: Home, owner: SigningKey, operations: tuple[Revoke, ...], expected: Voided | None) -> Any:
     """Append the revocation; return what it voids and take it back, or where that is `expected` return the event."""
-    found: Voided | None = None
+    found, after = Voided((), ()), list[str | None]()
+    now = home.now_ms()
     try:
         with home.writing() as writing:
             home.board.take_changes()
@@ -137,14 +177,32 @@ def _fold(home: Home, owner: SigningKey, operations: tuple[Revoke, ...], expecte
             changes = home.board.take_changes()
             graph = home.board.graph
             voided = sorted(changes.voided, key=lambda cid: (graph.node(cid).height, cid))
-            found = Voided(tuple(voided), tuple(sorted(task.hex() for task in changes.tasks)))
+            found = Voided(tuple(voided), tuple(Affected(task) for task in sorted(changes.tasks)))
             if found != expected:
+                after = [_status(home, task.key, now) for task in found.tasks]
                 raise _Preview
     except _Preview:
+        with home.reading():  # the revocation has been taken back
+            told = Voided(found.events, tuple(map(partial(_told, home, now), found.tasks, after)))
         if expected is not None:
-            raise UnconfirmedError("the ledger has moved on since the preview", "look at it again") from None
-        return found
+            raise UnconfirmedError("the ledger has moved on since the preview", "look at it again", told) from None
+        return told
     return event
+
+
+def _told(home: Home, now: int, task: Affected, after: str | None) -> Affected:
+    """Return a task with its names and where it stands now; one that the revocation brings back has none yet."""
+    record = home.board.find_record(task.key)
+    if record is None:
+        return replace(task, after=after)
+    return Affected(task.key, record.spec.task_id, record.spec.workflow_id, _status(home, task.key, now), after)
+
+
+def _status(home: Home, task: TaskKey, now: int) -> str | None:
+    from crdt.view import view
+
+    record = home.board.find_record(task)
+    return None if record is None else str(view(record, home.board.find_record, home.policy, now).status)
 
 
 def _show(session: Session, home: Home, key: str, preview: Voided) -> None:
@@ -159,14 +217,14 @@ def _show(session: Session, home: Home, key: str, preview: Voided) -> None:
             names = ", ".join(type(op).__name__.lower() for op in read_operations(event)) or "witness"
             note(f"  event {cid} {render_time(event.time)} {names}")
         for task in preview.tasks[:_LISTED_MAX]:
-            note(f"  task {task}")
+            note(f"  {task.line()}")
     left_out = len(preview.events[_LISTED_MAX:]) + len(preview.tasks[_LISTED_MAX:])
     if left_out:
         note(f"  and {left_out} more; all are in the output with --json")
 
 
-def _confirm() -> None:
+def _confirm(preview: Voided) -> None:
     if not sys.stdin.isatty():
-        raise UnconfirmedError("a revocation is never undone, so it asks first", "add --yes")
+        raise UnconfirmedError("a revocation is never undone, so it asks first", "add --yes", preview)
     if not typer.confirm("Revoke?", err=True):
-        raise UnconfirmedError("not revoked")
+        raise UnconfirmedError("not revoked", "", preview)

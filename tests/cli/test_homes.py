@@ -201,9 +201,19 @@ def test_a_revocation_shows_first_what_becomes_void(program: Program) -> None:
     asked = program.run("members", "revoke", "worker", "--void-all", "--json")
     assert (asked.code, asked.json["error"]["kind"]) == (9, "unconfirmed")
     assert "voids 4 events and affects 1 tasks" in asked.err
+    task = program.json("show", "a")
+    assert f"  task flow/a {task['task_key']}: done → void\n" in asked.err
+    (shown,) = asked.json["error"]["tasks"]
+    assert shown == {
+        "task_key": task["task_key"], "task_id": "a", "workflow_id": "flow", "status": "done", "status_after": None
+    }  # fmt: skip
+    assert len(asked.json["error"]["voided_events"]) == 4
     assert program.json("replay")["state_root"] == before["state_root"]
     done = program.json("members", "revoke", "worker", "--void-all", "--reason", "test", "--yes")
     assert (len(done["voided_events"]), len(done["affected_tasks"])) == (4, 1)
+    assert (done["voided_events"], done["tasks"]) == (asked.json["error"]["voided_events"], [shown])
+    rows = program.json("members", "list")["members"]
+    assert [row["name"] for row in rows if row["revoked_by"]] == ["worker"]
     assert program.json("tasks")["tasks"] == []
     refused = program.run("complete", "--task-id", "a", "--json")  # the owner's key is at hand, and admits nobody anew
     assert (refused.code, refused.json["error"]["kind"]) == (5, "not_a_member")
@@ -243,6 +253,34 @@ def test_a_revocation_asks_where_a_person_sits(program: Program, answer: str, co
     assert done.returncode == code
     assert "Revoke? [y/N]" in done.stderr
     assert len(program.json("tasks")["tasks"]) == (0 if code == 0 else 1)
+
+
+def test_a_revocation_is_not_made_where_the_ledger_has_moved_on_since_its_preview(program: Program) -> None:
+    """What was shown is what is made void: another event meanwhile, and a yes revokes nothing."""
+    program.submit("a")
+    terminal, child = pty.openpty()
+    running = subprocess.Popen(
+        program.command("members", "revoke", "worker", "--void-all"),
+        env=program.environment(),
+        stdin=child,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(child)
+    assert running.stderr is not None
+    asked = b""
+    while b"Revoke?" not in asked:
+        more = os.read(running.stderr.fileno(), 4_096)
+        assert more, asked
+        asked += more
+    program.submit("b")
+    os.write(terminal, b"y\n")
+    _, said = running.communicate(timeout=DEADLINE_S)
+    os.close(terminal)
+    assert running.returncode == 9
+    assert b"moved on" in said
+    assert {task["task_id"] for task in program.json("tasks")["tasks"]} == {"a", "b"}
+    assert not any(row["revoked_by"] for row in program.json("members", "list")["members"])
 
 
 def test_only_an_owners_home_admits_and_revokes(program: Program, tmp_path: Path) -> None:
