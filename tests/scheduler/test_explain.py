@@ -214,3 +214,10 @@ def test_what_freed_a_task_is_among_what_decided(desk: Desk) -> None:
     again = requeue(desk.home, me, record.key)
     found = of(desk, record).decided_by
     assert [(event.what, event.event) for event in found[1:]] == [("requeue", str(again.event))]
+
+
+def test_events_ahead_of_the_instant_are_an_obstacle_too(desk: Desk) -> None:
+    """Before the time of its own submit a task waits for that time, and the answer says so."""
+    record = desk.submit(desk.peer("me"), "t")
+    (ahead,) = explain(desk.home, record, now=START_MS - 1).obstacles
+    assert (ahead.kind, ahead.until) == (ObstacleKind.LOG, START_MS)
