@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.cli.program import DEADLINE_S, Program
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 def test_processes_share_a_home(tmp_path: Path) -> None:
@@ -75,3 +78,14 @@ def test_an_interrupt_while_a_command_runs_is_told(program: Program) -> None:
     assert (done.returncode, done.stdout) == (130, b"")
     assert done.stderr.startswith(b"Interrupted: ")
     assert done.stderr.count(b"\n") == 1
+
+
+def test_tests_can_interrupt_where_the_suite_runs_in_the_background(tmp_path: Path) -> None:
+    """A suite that was started to ignore SIGINT, as a shell's `&` does, still sees programs end by it."""
+    test = f"{Path(__file__).relative_to(ROOT)}::test_an_interrupt_while_a_command_runs_is_told"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}", test]
+    ignoring = (
+        f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv({sys.executable!r}, {command!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", ignoring], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
