@@ -93,6 +93,21 @@ def test_a_name_is_a_key_whatever_the_environment_holds(
     assert home.members.key_named("new").actor == ann.actor
 
 
+def test_the_peer_of_a_command_is_the_one_whose_key_signs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P2P_WORKFLOW_PEER does not name another peer than P2P_WORKFLOW_KEY, which signs; it names a key not named yet."""
+    ann = SigningKey.generate()
+    monkeypatch.setenv("P2P_WORKFLOW_KEY", ann.to_text())
+    monkeypatch.setenv("P2P_WORKFLOW_PEER", "ben")
+    assert home.members.default_peer() == "ben"
+    owner = home.members.owner_key()
+    assert owner is not None
+    home.append(owner, (Admit(ann.actor, (Role.WORKER.value,), "ann"),))
+    assert home.members.default_peer() == "ann"
+    key = home.members.find_key(home.members.default_peer())
+    assert key is not None
+    assert key.actor == ann.actor
+
+
 def test_no_two_members_have_one_name(home: Home) -> None:
     """A name that several have is shown with the tails of their keys: the local owner's too, whoever else takes it."""
     owner = home.members.owner_key()
