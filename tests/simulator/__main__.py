@@ -6,7 +6,8 @@ import argparse
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from crdt.slow import reduce
@@ -24,6 +25,16 @@ Seen = list[Counter[str]]
 def command(seed: int, steps: int, world: str = "") -> str:
     """Return the command that runs one seed again; `world` is the option that chooses another world, if any."""
     return " ".join(f"python -m tests.simulator {world} --seed {seed} --count 1 --steps {steps}".split())
+
+
+@contextmanager
+def telling(seed: int, steps: int, world: str = "") -> Iterator[None]:
+    """Put the command that runs one seed again below whatever is raised inside, a failed assertion too."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(command(seed, steps, world))
+        raise
 
 
 def run_rules(seed: int, steps: int, reducer: Reducer) -> Seen:
