@@ -18,7 +18,7 @@ from ledger.acceptance import signed_part, unsafe_signed
 from ledger.cid import Cid
 from ledger.events import task_key
 from ledger.keys import SigningKey
-from ledger.operation_codec import write_spec
+from ledger.operation_writing import write_spec
 from ledger.operations import Claim, Complete, Operation, Spec, Submit
 from scheduler.home import Home
 from scheduler.replay import Replay

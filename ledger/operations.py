@@ -2,7 +2,7 @@
 
 Implements: specs/events.md, section Operations; rules M1 (unknown) and M2 (malformed): such an operation never keeps a
 block out, it reads as `Unread`. In a block an operation names events by index into `cites`; here by CID
-(`ledger.operation_codec` translates).
+(`ledger.operation_codec` and `ledger.operation_writing` translate).
 """
 
 from __future__ import annotations

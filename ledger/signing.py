@@ -15,7 +15,7 @@ from ledger.cid import Cid
 from ledger.codec import BLOCK_BYTES_MAX, CodecError, decode
 from ledger.events import BLOBS_MAX, CITES_MAX, OPS_MAX, PARENTS_MAX, Event, Operations
 from ledger.keys import SigningKey
-from ledger.operation_codec import cited_events, named_blobs, write_operation
+from ledger.operation_writing import cited_events, named_blobs, write_operation
 from ledger.operations import Operation
 from ledger.schema import Fields, SchemaError
 

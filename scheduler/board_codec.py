@@ -15,7 +15,8 @@ from crdt.records import CompletionRecord, Presence
 from ledger.cid import CID_BYTES, Cid
 from ledger.codec import Encodable, Limits, decode, encode
 from ledger.keys import ACTOR_KEY_BYTES, ActorKey
-from ledger.operation_codec import read_spec, write_spec
+from ledger.operation_codec import read_spec
+from ledger.operation_writing import write_spec
 
 _OWN_LIMITS: Final = Limits(block_bytes_max=2**31, nesting_max=32, items_max=2**31)
 

@@ -16,7 +16,7 @@ from ledger.cid import Cid
 from ledger.codec import BLOCK_BYTES_MAX, Value, encode
 from ledger.events import Role, TaskKey, task_key
 from ledger.keys import SigningKey
-from ledger.operation_codec import write_spec
+from ledger.operation_writing import write_spec
 from ledger.operations import Attachment, Spec, Submit
 from ledger.schema import SchemaError
 from scheduler.acting import acting, keep, named, write

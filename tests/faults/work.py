@@ -14,7 +14,7 @@ from typing import Final
 from ledger.cid import Cid
 from ledger.events import task_key
 from ledger.keys import SigningKey
-from ledger.operation_codec import write_spec
+from ledger.operation_writing import write_spec
 from ledger.operations import Claim, Complete, Operation, Spec, Submit
 from scheduler.home import Home
 from tests.faults.audit import Promise

@@ -13,7 +13,8 @@ from ledger.cid import Cid
 from ledger.codec import Value, decode, encode
 from ledger.events import Event, TaskKey, task_key
 from ledger.keys import ActorKey
-from ledger.operation_codec import cited_events, named_blobs, read_operations, read_spec, write_operation, write_spec
+from ledger.operation_codec import read_operations, read_spec
+from ledger.operation_writing import cited_events, named_blobs, write_operation, write_spec
 from ledger.operations import (
     Admit,
     Attachment,

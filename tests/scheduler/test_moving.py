@@ -15,7 +15,7 @@ from ledger.car_io import export_car
 from ledger.events import PARENTS_MAX, Role, TaskKey, task_key
 from ledger.exchange import Replica
 from ledger.keys import SigningKey
-from ledger.operation_codec import write_spec
+from ledger.operation_writing import write_spec
 from ledger.operations import Attachment, Spec, Submit
 from ledger.signing import draft_event
 from scheduler.acting import INLINE_BYTES_MAX

@@ -6,6 +6,7 @@ amid any transaction, forget what they hold, and be revoked by mistake. What eac
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
@@ -27,7 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Hand:
+class Hand(ABC):
     """One key in one home, in a process of its own."""
 
     def __init__(self, name: str, key: SigningKey, household: Household, random: Random) -> None:
@@ -105,9 +106,9 @@ class Hand:
         """Say what no action says."""
         return self.attempt(self.home.append, self.key, ops, role)
 
+    @abstractmethod
     def wishes(self) -> None:
         """Do all that is wished now."""
-        raise NotImplementedError
 
     # ---- tasks to look after
 

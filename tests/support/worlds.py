@@ -16,7 +16,7 @@ from ledger.cid import Cid
 from ledger.codec import Value
 from ledger.events import Genesis, Policy, TaskKey, VerifiedEvent, task_key
 from ledger.keys import ActorKey, SigningKey
-from ledger.operation_codec import cited_events, named_blobs, write_operation, write_spec
+from ledger.operation_writing import cited_events, named_blobs, write_operation, write_spec
 from ledger.operations import Admit, Backoff, Operation, Spec, Submit
 from ledger.signing import sign_event
 
