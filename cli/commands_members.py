@@ -125,18 +125,19 @@ def join(
     labels: Annotated[list[str] | None, typer.Option(metavar="LABEL...", help="What this worker can do.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, max=1024, help="How many tasks at once.")] = None,
 ) -> None:
-    """Say that this peer works, and with which labels."""
+    """Say that this peer works, and with which labels; without any it works as it did before."""
     from ledger.events import Role
     from ledger.operations import Join
 
     session = session_of(context)
     named = split_commas(labels)
     with session.home() as home:
-        key = session.worker_key(home, named)
+        as_before = labels is None and slots is None
+        key = session.worker_key(home) if as_before else session.key(home, Role.WORKER, named)
         with home.reading():
             present = next((one for one in home.board.roster().presences if one.actor == key.actor), None)
-        if present is not None and present.joined and (present.labels, present.slots) == (named, slots):
-            event = present.cid
+        if present is not None and present.joined and (as_before or (present.labels, present.slots) == (named, slots)):
+            event, named, slots = present.cid, present.labels, present.slots
         else:
             event = home.append(key, (Join(named, slots),), Role.WORKER).cid
         name = session.peer_name(home)

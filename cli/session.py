@@ -86,14 +86,14 @@ class Session:
                 f"unset {KEY_VARIABLE}, or leave out --peer",
             )
 
-    def key(self, home: Home, role: Role | None = None) -> SigningKey:
+    def key(self, home: Home, role: Role | None = None, labels: tuple[str, ...] = ()) -> SigningKey:
         """Return the key to act with in `role`. It need not be at work; made as `worker_key` does at first use."""
         key = self.find_key(home)
         if key is not None:
             with home.reading():
                 if home.members.grant_for(key.actor, role) is not None:
                     return key
-        return self.worker_key(home)
+        return self.worker_key(home, labels)
 
     def owner_key(self, home: Home) -> SigningKey:
         """Return the key of an owner, for what only owners may do."""

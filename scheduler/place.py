@@ -74,6 +74,8 @@ def is_founded(database: Database) -> bool:
     genesis = store.find_genesis()
     if genesis is not None and store.find_value("ledger") != Cid.of(genesis):
         raise database.damaged("the genesis block has changed")
+    if genesis is None and store.count():  # to found a ledger over them would mix two
+        raise database.damaged("the genesis block is gone, but its events are there")
     return genesis is not None
 
 

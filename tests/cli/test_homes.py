@@ -189,6 +189,10 @@ def test_members_are_admitted_with_roles_and_labels(program: Program) -> None:
     assert refused.code == 5
     worker.ok("leave")
     assert not any(row["joined"] for row in program.json("members", "list")["members"])
+    events = program.json("status")["events"]
+    assert worker.json("join")["labels"] == ["gpu", "linux"]  # as before, in one event
+    assert program.json("status")["events"] == events + 1
+    assert worker.json("join", "--labels", "linux")["labels"] == ["linux"]
     assert program.run("members", "admit", "w", "--role", "king").code == 2
     assert program.run("members", "admit", "stranger").code == 3
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -138,3 +140,13 @@ def test_a_block_that_was_altered_is_never_believed(sample: Sample, tmp_path: Pa
             )
     with pytest.raises(StoreCorruptError, match="genesis"):
         Home.open(folder, clock=Time())
+
+
+def test_no_ledger_is_founded_over_the_events_of_another(sample: Sample, tmp_path: Path) -> None:
+    """A store whose genesis is gone is damaged, not empty: first use must not mix a new ledger with the old events."""
+    file = copy(sample, tmp_path / "copy")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM meta")
+    for use in (Home.open, Home.open_or_found, Home.found):
+        with pytest.raises(StoreCorruptError, match="genesis block is gone"):
+            use(file.parent)
