@@ -79,6 +79,7 @@ def import_document(report: Any) -> dict[str, Any]:
         "foreign": report.foreign,
         "unlinked": report.unlinked,
         "fault": report.fault,
+        "absent_roots": [str(root) for root in report.absent_roots[:100]],
     }
 
 
@@ -102,6 +103,9 @@ def import_notes(report: Any) -> list[str]:
         found.append(f"{report.unlinked} blobs that no accepted event links were left out")
     if report.fault:
         found.append(f"{report.fault}; what was whole before it is kept")
+    elif report.absent_roots:
+        roots = ", ".join(map(str, report.absent_roots[:3]))
+        found.append(f"the file names roots that are neither in it nor here, its end may be cut off: {roots}")
     return found
 
 

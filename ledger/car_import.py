@@ -48,7 +48,8 @@ class ImportReport:
     """What an import found: `taken` as everywhere; blocks that did not hash to their CID; blocks of other kinds.
 
     `accepted`, `waiting` and `held` name the first of each. `unlinked` blobs are named by no accepted event and were
-    left out. `fault` says where the file broke off, if it did.
+    left out. `fault` says where the file broke off, if it did; `absent_roots` are roots it names and nobody here knows,
+    so that its end may be cut off between two blocks.
     """
 
     taken: Totals = field(default_factory=Totals)
@@ -60,6 +61,7 @@ class ImportReport:
     unlinked: int = 0
     passes: int = 1
     fault: str | None = None
+    absent_roots: list[Cid] = field(default_factory=list)
 
 
 def import_car(replica: Replica, stream: BinaryIO, now_ms: int, *, seen: Seen = lambda _: None) -> ImportReport:
@@ -143,6 +145,11 @@ class _Import:
             report.waiting = [Waits(cid, intake.waiting.missing_of(cid)) for cid in waiting[:LISTED_MAX]]
             skew_ms = intake.genesis.policy.skew_ms
             report.held = [Held(cid, intake.held.time_of(cid) - skew_ms) for cid in self._held]
+            report.absent_roots = [
+                root
+                for root in self._reader.roots
+                if intake.find(root) is None and not intake.waiting.has(root) and not intake.held.has(root)
+            ]
         report.unlinked = len(self._unlinked)
         report.bad = self._reader.bad_count
         report.foreign += self._reader.foreign

@@ -171,6 +171,8 @@ def test_verify_compares_the_heads_with_the_roots(program: Program, tmp_path: Pa
         ran = program.run("verify", str(bad), "--json")
         assert ran.code == 6
         assert "its end may be cut off" in ran.json["faults"][0]["words"]
+        entered = Program(tmp_path / f"entered-{end}").run("init", "--from", str(bad), "--json")
+        assert "its end may be cut off" in entered.err
     blocks = list(read_car(io.BytesIO(data)))
     for roots, words in (([], "no roots"), ([Cid.parse(middle[0])], "not in the causal past")):
         with bad.open("wb") as stream:
