@@ -175,7 +175,7 @@ def _following(home: Home, op: Operation) -> Operation:
     """Return the operation with the task's heads as what it follows, where its line named nothing."""
     from crdt.prospect import claim_follows, requeue_follows
     from ledger.operations import Claim, Requeue, TaskOperation
-    from scheduler.acting import event_time, follows
+    from scheduler.acting import follows
 
     if not isinstance(op, TaskOperation) or op.follows:
         return op
@@ -183,9 +183,9 @@ def _following(home: Home, op: Operation) -> Operation:
     if record is None:
         return op
     if isinstance(op, Claim):
-        return replace(op, follows=claim_follows(home.board, record, event_time(home)))
+        return replace(op, follows=claim_follows(home.board, record, home.event_time()))
     if isinstance(op, Requeue):
-        return replace(op, follows=requeue_follows(home.board, record, event_time(home)))
+        return replace(op, follows=requeue_follows(home.board, record, home.event_time()))
     return replace(op, follows=follows(record, getattr(op, "claim", None)))
 
 

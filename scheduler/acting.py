@@ -46,12 +46,6 @@ def inputs(board: Board, record: TaskRecord) -> tuple[Cid, ...]:
     return tuple(dict.fromkeys(result.cid for result in results if result is not None))
 
 
-def event_time(home: Home) -> int:
-    """Return the time (ms) an event written now would have: now, or later where a head is ahead of our clock (A10)."""
-    links = map(home.intake.find, home.board.heads)
-    return max(home.now_ms(), *(link.time for link in links if link is not None))
-
-
 def own_claim(record: TaskRecord, actor: ActorKey, now: int) -> ClaimRecord | None:
     """Return the claim that `actor` can still settle: neither released nor failed, best one that runs; None without."""
     own = [claim for claim in record.claims if claim.actor == actor and not claim.released and not claim.failed_at]

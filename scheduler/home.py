@@ -244,6 +244,11 @@ class Home:
         with self.reading():
             return self.board.state_root()
 
+    def event_time(self) -> int:
+        """Return the time (ms) an event written now would have: now, or later by the clock of a head (A10)."""
+        links = map(self.intake.find, self.board.heads)
+        return max(self.now_ms(), *(link.time for link in links if link is not None))
+
     def heard_of(self) -> dict[ActorKey, int]:
         """Return when each actor was last heard of, ms since 1970: its latest event, or a heartbeat in this home."""
         rows = self.database.connection.execute("SELECT actor, heard FROM heartbeats").fetchall()

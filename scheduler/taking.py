@@ -16,7 +16,7 @@ from ledger.cid import Cid
 from ledger.events import Policy, Role, TaskKey
 from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Claim
-from scheduler.acting import acting, event_time, inputs, write
+from scheduler.acting import acting, inputs, write
 from scheduler.action_errors import HeldByOtherError, NotReadyError, TaskOverError
 from scheduler.assignment import LIVENESS_LEASES
 from scheduler.explanation import render_obstacle
@@ -71,7 +71,7 @@ def _is_worth_writing(home: Home, me: ActorKey, queue: TaskQueue) -> bool:
     if queue.wakes_at() == 0:  # there was one at the last look; the transaction looks again
         return True
     with home.reading():
-        if queue.next_task(event_time(home)) is not None:
+        if queue.next_task(home.event_time()) is not None:
             return True
         if home.members.grant_for(me, Role.WORKER) is None:
             raise NotAMemberError(me, Role.WORKER)
@@ -89,7 +89,7 @@ def claim(
 
 def claim_of(home: Home, record: TaskRecord, lease_ms: int) -> Claim:
     """Return the operation that claims a task."""
-    followed = claim_follows(home.board, record, event_time(home))
+    followed = claim_follows(home.board, record, home.event_time())
     return Claim(record.key, followed, lease_ms, inputs(home.board, record))
 
 

@@ -35,9 +35,7 @@ class Writing:
     @property
     def time(self) -> int:
         """The time the next event will have, ms: now, or later where a head is ahead of the local clock (A10)."""
-        home = self.home
-        links = (home.intake.find(cid) for cid in home.board.heads)
-        return max(home.now_ms(), *(link.time for link in links if link is not None))
+        return self.home.event_time()
 
     def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
         """Sign an event, accept it and fold it. `role` is what the operations need; None: any standing grant does.
