@@ -21,6 +21,10 @@ from urllib.parse import quote
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a process waits for another's transaction before it gives up."""
 _WAL_RETRY_S: Final = 0.01
+_CACHE_KIB: Final = 64 * 1024
+"""Pages kept in memory, at most: rows found by hash lie all over the file, and 2 MiB, the default, hold few of them."""
+_CHECKPOINT_PAGES: Final = 8_000
+"""Pages (4 KiB) the WAL gathers before they are moved: a batch of 1,000 events writes more than 1,000, the default."""
 
 Undo = Callable[[], None]
 """Forgets in memory what a rollback took back on disk."""
@@ -193,6 +197,8 @@ def _open_to_write(path: Path, ddl: Sequence[str], version: int, *, create: bool
     try:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB:d}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES:d}")
         if create and _version(connection) == 0:
             _create(connection, path, ddl, version)
     except BaseException:

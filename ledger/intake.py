@@ -26,6 +26,7 @@ from ledger.acceptance import (
     verify_event,
     verify_genesis,
 )
+from ledger.ahead import Checked
 from ledger.aside import HeldEvents, Refused, RefusedRing
 from ledger.blobs import BlobFate, SqliteBlocks
 from ledger.cid import Cid
@@ -83,8 +84,11 @@ class Intake:
         self._admissions: dict[Cid, Admissions] = {}  # what one block admits never changes
         self._trusted: set[ActorKey] = set()
 
-    def offer(self, blocks: Iterable[bytes], now_ms: int) -> IntakeReport:
-        """Take in event blocks (bytes, in any order) as of `now_ms`, and what had waited for them."""
+    def offer(self, blocks: Iterable[Checked], now_ms: int) -> IntakeReport:
+        """Take in event blocks, in any order, as of `now_ms`, and what had waited for them.
+
+        A block is its bytes, or an event of this ledger that `check_alone` has passed (ledger.ahead).
+        """
         self._begin()
         tally = _Tally()
         for block in blocks:
@@ -156,9 +160,9 @@ class Intake:
         elif len(self._links) > _LINKS_CACHED_MAX:
             self._links.clear()
 
-    def _offer(self, block: bytes, now_ms: int, tally: _Tally) -> None:
+    def _offer(self, block: Checked, now_ms: int, tally: _Tally) -> None:
         """Sort out what is known already, check the rest alone, and settle it with what waited for it."""
-        cid = Cid.of(block)
+        cid = Cid.of(block) if isinstance(block, bytes) else block.cid
         linked = self.find(cid)
         if linked is not None:
             noted = self.refused.find(cid) if linked.refused else None
@@ -169,7 +173,7 @@ class Intake:
             tally.say(cid, "held")
         else:
             try:
-                signed = check_alone(block, self.ledger)
+                signed = check_alone(block, self.ledger) if isinstance(block, bytes) else block
             except Refusal as refusal:
                 self._refuse(cid, refusal, now_ms, tally)
                 for waiter in self.waiting.take_all(cid):
