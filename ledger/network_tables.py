@@ -1,7 +1,7 @@
 """The tables of network.sqlite3: what a home remembers of the network. Disposable: without it, publish and dial anew.
 
 Implements: section Stores and exchange of the design, what is published and resumed after a crash. Beside the ledger
-and never in it: nothing here is needed to judge or to keep an event. Leaves out: what the rows mean, which is said where
+and never in it: nothing here is needed to judge or to keep an event. Leaves out what the rows mean, which is said where
 they are written (ledger.outbox for what is published).
 """
 
