@@ -36,7 +36,26 @@ _PUBLISHING: Final = (
     "CREATE TABLE superseded (cid BLOB PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
 )
 
-NETWORK_DDL: Final = (*_PUBLISHING,)
+_PEERING: Final = (
+    # endpoints: where a peer is or was reached (multiaddr with /p2p/ID, or URL), by whose word, and how it went.
+    """CREATE TABLE endpoints (
+        address TEXT PRIMARY KEY,
+        is_given INTEGER NOT NULL,
+        added INTEGER NOT NULL,
+        wanted INTEGER NOT NULL,
+        met INTEGER,
+        failures INTEGER NOT NULL,
+        fault TEXT,
+        said BLOB) WITHOUT ROWID""",
+    # peers: the last hint of each actor, when it came (ms), and whether its board is another than ours (H6).
+    """CREATE TABLE peers (
+        actor BLOB PRIMARY KEY,
+        heard INTEGER NOT NULL,
+        hint BLOB NOT NULL,
+        differs INTEGER NOT NULL) WITHOUT ROWID""",
+)
+
+NETWORK_DDL: Final = (*_PUBLISHING, *_PEERING)
 
 
 def open_network(folder: Path) -> Database:

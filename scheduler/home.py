@@ -42,6 +42,7 @@ from scheduler.place import (
     wall_clock_ms,
 )
 from scheduler.task_index import TaskIndex
+from scheduler.wake import wake
 from scheduler.writing import Writing
 
 
@@ -55,6 +56,7 @@ class Home:
         self.now_ms = clock
         self._seen_version = -1
         self._beats: dict[ActorKey, int] = {}
+        self._has_accepted = False
         self.first_accepted: list[VerifiedEvent] = []
         with database.reading():
             if not is_founded(database):
@@ -261,8 +263,12 @@ class Home:
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
-        """Write inside this block: all of it is durable when the block ends, none of it where anything is raised."""
+        """Write inside this block: all of it is durable when the block ends, none of it where anything is raised.
+
+        Where an event was accepted, whoever watches the home (scheduler.wake) is told.
+        """
         with self.database.transaction(self._abandon):
+            self._has_accepted = False
             self._catch_up()
             now_ms = self.now_ms()
             if self._is_ahead(now_ms) and self.intake.recompute_held(
@@ -274,6 +280,8 @@ class Home:
             self._store.flush(now_ms)
             self._flush_beats()
         self.board.take_changes()  # the tables have them; a long-lived home must not gather them
+        if self._has_accepted:
+            wake(self.folder)
 
     def _abandon(self) -> None:
         """Forget in memory what a rollback took back on disk."""
@@ -304,6 +312,7 @@ class Home:
 
     def _on_accept(self, event: VerifiedEvent) -> None:
         self.board.apply(event)
+        self._has_accepted = True
         if not self.first_accepted:
             self.first_accepted.append(event)
         self.beat(event.event.actor, min(event.event.time, self.now_ms()))

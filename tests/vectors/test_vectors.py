@@ -37,10 +37,13 @@ from ledger.car import CarError, read_car, write_car
 from ledger.cid import Cid, CidError
 from ledger.codec import decode, encode
 from ledger.events import Event, Genesis, TaskKey, VerifiedEvent, task_key
+from ledger.hint_gate import HintGate
+from ledger.hints import HintError
 from ledger.keys import ActorKey, SigningKey, did_key, parse_did_key, verify_signature
 from ledger.operations import Backoff
 from tests.vectors.board_vector import Names, told
 from tests.vectors.generate import VECTORS, generate
+from tests.vectors.hint_vector import roots_cases, witness_cases
 from tests.vectors.pages import PAGES, TEST, event_example, part_of, rule_table, rules_of, turn_example, vector_files
 from tests.vectors.readable import dag_json
 from tests.vectors.turns import scheduling_vector
@@ -117,6 +120,7 @@ def check(name: str) -> None:
         "refused.json": check_refused,
         "scheduling.json": check_scheduling,
         "car.json": check_car,
+        "hints.json": check_hints,
     }
     (check_board if name.startswith("boards/") else checks[name])(load(name))
 
@@ -313,6 +317,26 @@ def check_views(vector: Any, snapshot: Snapshot, names: Names, intake: Intake) -
 def check_scheduling(vector: Any) -> None:
     """Ranks, instants and queues are as said."""
     assert scheduling_vector() == vector
+
+
+# ---- hints
+
+
+def check_hints(vector: Any) -> None:
+    """Each hint is taken or dropped, boards differ, and workers have a reason to witness, as said."""
+    gate = HintGate(Cid.parse(vector["ledger"]), age_ms_max=vector["age_ms_max"], skew_ms=vector["skew_ms"])
+    members = {key_of(name).actor for name in vector["members"]}
+    for case in vector["readings"]:
+        verdict = ""
+        for _ in range(case.get("times", 1)):
+            verdict = "taken"
+            try:
+                gate.admit(bytes.fromhex(case["hint"]), case["sender"], case["now"], members.__contains__)
+            except HintError as error:
+                verdict = error.rule
+        assert verdict == case["verdict"], case["what"]
+    assert roots_cases() == vector["roots"]
+    assert witness_cases() == vector["witness"]
 
 
 # ---- files
