@@ -52,6 +52,11 @@ class HeldEvents:
         """Return whether `cid` is held."""
         return self._database.connection.execute("SELECT 1 FROM held WHERE cid = ?", (cid,)).fetchone() is not None
 
+    def find_block(self, cid: Cid) -> bytes | None:
+        """Return the block of an event that is held."""
+        row = self._database.connection.execute("SELECT block FROM held WHERE cid = ?", (cid,)).fetchone()
+        return None if row is None else intact(self._database, cid, row[0])
+
     def time_of(self, cid: Cid) -> int:
         """Return the time (ms) that an event which is held says; raise KeyError where it is not held."""
         row = self._database.connection.execute("SELECT time FROM held WHERE cid = ?", (cid,)).fetchone()

@@ -96,6 +96,11 @@ class EventStore:
             whole = intact(self._database, cid, block)
             yield id_, Cid(cid), whole
 
+    def cids_up_to(self, last: int) -> Iterator[Cid]:
+        """Yield the CIDs of the accepted events with an id up to `last`, ascending."""
+        for (cid,) in self._database.connection.execute("SELECT cid FROM blocks WHERE id <= ? ORDER BY cid", (last,)):
+            yield Cid(cid)
+
     def at_height(self, height: int, most: int) -> list[Cid]:
         """Return up to `most` events of this height, in the order of their CIDs."""
         sql = "SELECT cid FROM blocks WHERE height = ? ORDER BY cid LIMIT ?"
