@@ -32,6 +32,7 @@ from tests.vectors.readable import dag_json, write_json
 from tests.vectors.refusals import codec_vector, refused_vector
 from tests.vectors.scenes_apart import openly, resubmit
 from tests.vectors.scenes_saying import life
+from tests.vectors.segment_vector import segments_vector
 from tests.vectors.turns import scheduling_vector
 from tests.vectors.world import ACTORS, World, event_of, key_of, seed_of
 
@@ -52,6 +53,7 @@ def generate(folder: Path) -> None:
         ("refused", refused_vector),
         ("scheduling", scheduling_vector),
         ("hints", hints_vector),
+        ("segments", segments_vector),
     ):
         write_json(folder / f"{name}.json", make())
     for scene in SCENES:

@@ -46,6 +46,7 @@ from tests.vectors.generate import VECTORS, generate
 from tests.vectors.hint_vector import roots_cases, witness_cases
 from tests.vectors.pages import PAGES, TEST, event_example, part_of, rule_table, rules_of, turn_example, vector_files
 from tests.vectors.readable import dag_json
+from tests.vectors.segment_check import check_segments
 from tests.vectors.turns import scheduling_vector
 from tests.vectors.world import key_of
 
@@ -121,6 +122,7 @@ def check(name: str) -> None:
         "scheduling.json": check_scheduling,
         "car.json": check_car,
         "hints.json": check_hints,
+        "segments.json": check_segments,
     }
     (check_board if name.startswith("boards/") else checks[name])(load(name))
 
