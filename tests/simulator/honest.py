@@ -12,6 +12,7 @@ from random import Random
 from crdt.order import order_key
 from crdt.records import ClaimRecord, Snapshot, TaskRecord
 from crdt.slow import words
+from crdt.view import own_ready_at
 from ledger.cid import Cid
 from ledger.events import Role, TaskKey
 from ledger.keys import ActorKey, SigningKey
@@ -175,6 +176,9 @@ class Peer:
         if place is None or status(board, task.key, time, self.policy) != "ready":
             return False
         since = self._ready_since.setdefault((task.key, len(task.claims), task.base), time)
+        # A renewal that came late, or a need done otherwise, puts off what was seen ready before.
+        needed = (board.tasks[need].result for need in task.spec.needs)
+        since = max([since, own_ready_at(task), *(result.time for result in needed if result is not None)])
         return time >= since + place * self.policy.grace_ms
 
     def claim(self, board: Snapshot, task: TaskRecord) -> Claim:
