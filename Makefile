@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test check check-format check-lint check-types check-layers demo bench mutants vectors clean
+.PHONY: help venv kubo test check check-format check-lint check-types check-layers demo bench mutants vectors clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -29,7 +29,11 @@ $(STAMP): pyproject.toml constraints/dev.txt
 	  --no-build-isolation --editable '.[test,dev,bench]'
 	@touch $@
 
-test: venv  ## run all tests, one process for each core (PYTEST_ARGS='-k name' for some)
+# Tests run real nodes. Found at once where Kubo is installed or was built; else built, once (about five minutes).
+kubo: venv  ## find or build Kubo, the IPFS node that the tests and the demo run
+	@$(BIN)/python -m cli ipfs install >/dev/null
+
+test: venv kubo  ## run all tests, one process for each core (PYTEST_ARGS='-k name' for some)
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
 
 check: venv  ## format, lint, types and layers, side by side

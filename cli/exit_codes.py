@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     BUSY = 8
     UNCONFIRMED = 9
     INSTALLATION = 10
+    UNREACHABLE = 11
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -35,7 +36,8 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.STORAGE: "The disk is full, cannot be written, or the store is damaged. Nothing acknowledged is lost.",
     ExitCode.BUSY: "Another process held the home for too long. Try again.",
     ExitCode.UNCONFIRMED: "The command asks before it acts, and nobody said yes. Nothing was done.",
-    ExitCode.INSTALLATION: "Another distribution has the same import name and is installed, too.",
+    ExitCode.INSTALLATION: "Another distribution has our import name and is installed, too; or there is no Kubo.",
+    ExitCode.UNREACHABLE: "A node, peer or gateway cannot be reached, or did not give all. What is local is as it was.",
     ExitCode.INTERRUPTED: "Ctrl-C. What was acknowledged is kept, nothing is half done.",
     ExitCode.PIPE_CLOSED: "Whoever read the output stopped reading (shells show it as the signal SIGPIPE).",
 }

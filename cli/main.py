@@ -20,6 +20,7 @@ from cli import (
     commands_carry,
     commands_check,
     commands_init,
+    commands_ipfs,
     commands_keys,
     commands_log,
     commands_members,
@@ -57,6 +58,7 @@ COMMANDS: Final = (
     commands_replay,
     commands_verify,
     commands_carry,
+    commands_ipfs,
 )
 """In the order in which `--help` lists them."""
 

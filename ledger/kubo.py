@@ -25,6 +25,7 @@ from ledger.kubo_rpc import KuboRpc
 IMPORT_S: Final = 300.0
 """How long the import of one CAR may take."""
 REMOVE_AT_ONCE: Final = 500
+_MARK: Final = b"p2p-workflow"
 _CODECS: Final = {CODEC_RAW: "raw", CODEC_DAG_CBOR: "dag-cbor"}
 
 
@@ -97,24 +98,49 @@ class KuboClient:
         """Have the node drop all blocks that are not pinned."""
         self._rpc.call("repo/gc", options={"quiet": "true"}, timeout_s=timeout_s, bytes_max=256 * 1024 * 1024)
 
+    def shut_down(self) -> None:
+        """Have the node end itself."""
+        self._rpc.call("shutdown")
+
     # ---- blocks
 
     def import_car(self, chunks: Iterable[bytes], *, timeout_s: float = IMPORT_S) -> int:
-        """Import the blocks of a CAR that comes in pieces, pinning nothing; return how many blocks there were."""
+        """Import the blocks of a CAR that comes in pieces, pinning nothing; return how many blocks there were.
+
+        Once it returns, they are on the node's disk.
+        """
         options = {"pin-roots": "false", "stats": "true", "silent": "true"}
         answer = self._rpc.call("dag/import", options=options, body=chunks, timeout_s=timeout_s)
         for line in answer.splitlines():
             with suppress(ValueError, KeyError, TypeError):
-                return int(json.loads(line)["Stats"]["BlockCount"])
+                count = int(json.loads(line)["Stats"]["BlockCount"])
+                self.make_durable()
+                return count
         raise KuboError(f"dag/import at the IPFS node {self.address} does not say how many blocks it took")
 
+    def make_durable(self) -> None:
+        """Have the node write to its disk all it has taken so far.
+
+        A node that is killed loses blocks it has answered for: its store writes them when it likes. A pin makes it
+        write all that came before, so a small block of ours is stored and pinned, each time the same.
+        """
+        options = {"cid-codec": "raw", "mhtype": "sha2-256", "pin": "true"}
+        self._rpc.call("block/put", options=options, body=(_MARK,))
+
     def put_block(self, data: bytes, *, codec: int = CODEC_RAW, pin: bool = False) -> Cid:
-        """Store a block and return its CID. Raises KuboTooLargeError beyond 2 MiB, before it is sent."""
+        """Store a block, with `pin` directly pinned and on the disk, and return its CID.
+
+        Raises KuboTooLargeError beyond 2 MiB, before it is sent.
+        """
         if len(data) > CAR_BLOCK_BYTES_MAX:  # Kubo says no to it, and stores it all the same
             raise KuboTooLargeError(f"a block of {len(data):,} bytes; IPFS passes on at most {CAR_BLOCK_BYTES_MAX:,}")
-        options = {"cid-codec": _CODECS[codec], "mhtype": "sha2-256", "pin": _flag(pin)}
-        answer = self._rpc.call("block/put", options=options, body=(data,))
-        return _cid(_text(_object(answer), "Key"))
+        options = {"cid-codec": _CODECS[codec], "mhtype": "sha2-256"}
+        cid = _cid(_text(_object(self._rpc.call("block/put", options=options, body=(data,))), "Key"))
+        if not cid.names(data):
+            raise KuboError(f"the IPFS node {self.address} stored other bytes than it was given")
+        if pin:  # its own option pins what the block links, too, and would fetch all that first
+            self.pin(cid)
+        return cid
 
     def get_block(
         self,
@@ -208,7 +234,7 @@ class KuboClient:
         return tuple(map(str, self._rpc.ask("pubsub/peers", encode_topic(topic)).get("Strings") or ()))
 
     def reset_pubsub(self) -> None:
-        """Forget others' message numbers: else a node that was restored from a backup is taken for an old one, for ever."""
+        """Forget others' message numbers: else a node restored from a backup is taken for an old one, for ever."""
         self._rpc.call("pubsub/reset")
 
     # ---- other nodes

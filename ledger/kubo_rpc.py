@@ -1,9 +1,10 @@
 """One call of a Kubo node's RPC, over ipfshttpclient, bounded in time and size.
 
 ipfshttpclient 0.7.0 is the last of its line, and much of it does not fit the Kubo of today: connecting refuses every
-version since 0.8, swarm and pubsub are broken, its streams are not bounded. What works is its transport, and that is
-all that is used: `request` takes any command of the RPC. The rest is here: a deadline for the whole call, a limit for the
-answer, and errors told apart (ledger.kubo_errors). Leaves out what is called (ledger.kubo).
+version since 0.8, swarm and pubsub are broken, nothing it does is bounded. What works is its `request`, which takes any
+command of the RPC, and that is all that is used. The rest is here: a deadline and a size for the whole call
+(ledger.bounded_socket, under its session), and errors told apart (ledger.kubo_errors). Leaves out what is called
+(ledger.kubo).
 
 Source: the Kubo RPC reference (v0); an answer of 500 is an error in JSON, which may also come after part of the answer.
 """
@@ -12,13 +13,13 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import threading
-import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from ledger.bounded_socket import Bounds, bounded
 from ledger.kubo_errors import (
     KuboError,
     KuboNotFoundError,
@@ -43,7 +44,7 @@ Options = Mapping[str, str]
 
 
 class KuboRpc:
-    """The RPC of one node. Threads may share it: each has a connection of its own.
+    """The RPC of one node. Threads may share it: each call has a connection to itself.
 
     Args:
         address: where the RPC listens, as a multiaddr: `/ip4/127.0.0.1/tcp/5001`.
@@ -55,17 +56,15 @@ class KuboRpc:
         self.address = address
         self.timeout_s = timeout_s
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._mine = threading.local()
-        self._clients: list[Any] = []
+        self._client: Any = None
         self._turn = threading.Lock()
 
     def close(self) -> None:
         """Close all connections."""
         with self._turn:
-            clients, self._clients = self._clients, []
-        for client in clients:
+            client, self._client = self._client, None
+        if client is not None:
             client.close()
-        self._mine = threading.local()
 
     def call(
         self,
@@ -80,19 +79,27 @@ class KuboRpc:
 
         `body` is sent as the one file of a multipart form, in pieces as it comes.
         """
-        with self.stream(command, *arguments, options=options, body=body, timeout_s=timeout_s) as pieces:
-            found = bytearray()
-            for piece in pieces:
-                found += piece
-                if len(found) > bytes_max:
-                    raise KuboTooLargeError(f"{self._what(command)} answers with more than {bytes_max:,} bytes")
+        bounds = Bounds(self.timeout_s if timeout_s is None else timeout_s, bytes_max)
+        data, headers = (None, None) if body is None else _as_form(body)
+        with self._errors(command, bounds), bounded(bounds):
+            found: bytes = self._requests().request(
+                f"/{command}",
+                list(arguments),
+                opts=dict(options or {}),  # it changes what it is given
+                decoder="none",
+                data=data,
+                headers=headers,
+                timeout=(min(CONNECT_S, bounds.seconds), bounds.seconds),
+            )
+        if len(found) > bytes_max:
+            raise self._too_large(command, bounds)
         if _JSON_ERROR in found[-4096:]:  # an error that came after part of the answer
             for line in reversed(found.splitlines()):
                 with suppress(ValueError):
                     said = json.loads(line)
                     if isinstance(said, dict) and said.get("Type") == "error":
                         raise self._refusal(command, str(said.get("Message", "")))
-        return bytes(found)
+        return found
 
     def ask(
         self, command: str, *arguments: str, options: Options | None = None, timeout_s: float | None = None
@@ -101,96 +108,56 @@ class KuboRpc:
         answer = self.call(command, *arguments, options=options, timeout_s=timeout_s).strip()
         try:
             found = json.loads(answer) if answer else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise KuboError(f"{self._what(command)} answers with no JSON: is this the RPC of a Kubo node?") from None
         if not isinstance(found, dict):
             raise KuboError(f"{self._what(command)} answers with something else than an object")
         return found
 
-    @contextmanager
-    def stream(
-        self,
-        command: str,
-        *arguments: str,
-        options: Options | None = None,
-        body: Iterable[bytes] | None = None,
-        timeout_s: float | None = None,
-    ) -> Iterator[Iterator[bytes]]:
-        """Yield the answer's bytes as they come."""
-        limit = self.timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + limit
-        data, headers = (None, None) if body is None else _as_form(body)
-        with self._errors(command, limit):
-            answer = self._client()._client.request(  # noqa: SLF001  # its public commands are those that are broken
-                f"/{command}",
-                list(arguments),
-                opts=dict(options or {}),  # it changes what it is given
-                decoder="none",
-                stream=True,
-                data=data,
-                headers=headers,
-                timeout=(min(CONNECT_S, limit), limit),
-            )
-        try:
+    def _requests(self) -> Any:
+        """Return what makes requests."""
+        with self._turn:
+            if self._client is None:
+                import ipfshttpclient  # noqa: PLC0415  # takes 300 ms, and most commands need no node
 
-            def pieces() -> Iterator[bytes]:
-                with self._errors(command, limit):
-                    for piece in answer:
-                        yield piece
-                        if time.monotonic() > deadline:
-                            raise KuboTimeoutError(f"{self._what(command)} is not through after {limit:.0f} s")
+                from ledger.kubo_session import new_session  # noqa: PLC0415  # as above
 
-            yield pieces()
-        finally:
-            answer.close()
-
-    def _client(self) -> Any:
-        client = getattr(self._mine, "client", None)
-        if client is None:
-            import ipfshttpclient  # noqa: PLC0415  # takes 300 ms, and most commands need no node
-
-            # It asks urllib3 2 for what only Python 2 needed, which is told to whoever reads stderr.
-            warnings.filterwarnings("ignore", "The 'strict' parameter", FutureWarning)
-
-            # Not `connect`, which asks for the version and refuses each since 0.8.
-            client = ipfshttpclient.Client(self.address, session=True, headers=self._headers)
-            # A node on this machine is never behind a proxy, nor is its secret looked up in a .netrc.
-            client._client._session.trust_env = False  # noqa: SLF001  # no option leads there
-            self._mine.client = client
-            with self._turn:
-                self._clients.append(client)
-        return client
+                # Not `connect`, which asks for the version and refuses each since 0.8.
+                self._client = ipfshttpclient.Client(self.address)
+                self._client._client._session = new_session(self._headers)  # noqa: SLF001  # no option leads there
+            return self._client._client  # noqa: SLF001  # its public commands are those that are broken
 
     def _what(self, command: str) -> str:
         return f"{command} at the IPFS node {self.address}"
 
     @contextmanager
-    def _errors(self, command: str, limit_s: float) -> Iterator[None]:
+    def _errors(self, command: str, bounds: Bounds) -> Iterator[None]:
         import ipfshttpclient.exceptions as theirs  # noqa: PLC0415  # as above
         import requests  # noqa: PLC0415  # as above
 
         what = self._what(command)
         try:
             yield
-        except (theirs.TimeoutError, requests.Timeout):
-            raise KuboTimeoutError(f"{what}: no answer within {limit_s:.0f} s") from None
         except theirs.ErrorResponse as error:
             raise self._refusal(command, str(error.args[0] if error.args else error)) from None
-        except theirs.StatusError as error:
-            status = getattr(getattr(error.original, "response", None), "status_code", None)
-            if status in (401, 403):
-                raise KuboRefusedError(f"{what} is not allowed with this token ({status})") from None
-            raise KuboRefusedError(f"{what} is refused with status {status}") from None
-        except theirs.ConnectionError as error:
-            if "Read timed out" in str(error):
-                raise KuboTimeoutError(f"{what}: no answer within {limit_s:.0f} s") from None
-            raise KuboNotRunningError(
-                f"no IPFS node answers at {self.address}: start it with `p2p-workflow ipfs start`"
-            ) from None
-        except (requests.RequestException, theirs.CommunicationError) as error:
-            if "Read timed out" in str(error):
-                raise KuboTimeoutError(f"{what}: no answer within {limit_s:.0f} s") from None
+        except (theirs.Error, requests.RequestException, OSError) as error:
+            if bounds.is_over:
+                raise self._too_large(command, bounds) from None
+            if bounds.is_late or isinstance(error, theirs.TimeoutError | requests.Timeout):
+                raise KuboTimeoutError(f"{what}: no answer within {bounds.seconds:g} s") from None
+            if isinstance(error, theirs.StatusError):
+                status = getattr(getattr(error.original, "response", None), "status_code", None)
+                if status in (401, 403):
+                    raise KuboRefusedError(f"{what} is not allowed with this token ({status})") from None
+                raise KuboRefusedError(f"{what} is refused with status {status}") from None
+            if isinstance(error, theirs.ConnectionError):
+                raise KuboNotRunningError(
+                    f"no IPFS node answers at {self.address}: start it with `p2p-workflow ipfs start`"
+                ) from None
             raise KuboNotRunningError(f"{what} was broken off: the node has stopped, or is no Kubo node") from None
+
+    def _too_large(self, command: str, bounds: Bounds) -> KuboTooLargeError:
+        return KuboTooLargeError(f"{self._what(command)} answers with more than {bounds.bytes_max:,} bytes")
 
     def _refusal(self, command: str, message: str) -> KuboError:
         """Return the error for what the node says."""
@@ -208,7 +175,7 @@ class KuboRpc:
 
 def _as_form(body: Iterable[bytes]) -> tuple[Iterator[bytes], dict[str, str]]:
     """Return `body` as a multipart form with one file, and its header: what Kubo takes files by."""
-    mark = "p2p-workflow-form-4f1c7a1e9b6d48c2"
+    mark = secrets.token_hex(24)  # nobody who writes blocks can know it and end the file with it
 
     def form() -> Iterator[bytes]:
         yield (

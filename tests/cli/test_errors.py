@@ -24,6 +24,7 @@ from tests.cli.program import Program, operation_lines
 # Never shown by a command: verdicts and errors that are answered where they are raised, and defects of the program.
 INTERNAL = {
     "ledger.multibase.MultibaseError",
+    "ledger.bounded_socket.OverLimitError",
     "crdt.clock.ClockError",
     "scheduler.action_errors.WithoutEffectError",
     "scheduler.fibonacci_check.HeapInvariantError",

@@ -14,6 +14,8 @@ from typing import Final
 
 import pytest
 
+from ledger.kubo_build import GO_MIN, KUBO_VERSION
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES: Final = {"ledger", "crdt", "scheduler", "cli", "ipfs_accelerate_py"}
 SCRIPTS: Final = {"p2p-workflow": "cli.start:p2p_workflow", "ipfs-accelerate": "cli.start:ipfs_accelerate"}
@@ -59,6 +61,14 @@ def test_wheel_holds_every_module(wheel: zipfile.ZipFile) -> None:
 def test_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
     """Each package carries `py.typed`, so that a user's type checker reads our types."""
     assert {f"{name}/py.typed" for name in PACKAGES} <= set(wheel.namelist())
+
+
+def test_wheel_holds_what_kubo_is_built_from(wheel: zipfile.ZipFile) -> None:
+    """The Go module is in the wheel, with the version and the Go that the code says, and names no place of its own."""
+    module = wheel.read("ledger/kubo_module/go.mod").decode()
+    assert f"github.com/ipfs/kubo {KUBO_VERSION} " in module
+    assert f"\ngo {'.'.join(map(str, GO_MIN))}\n" in module
+    assert wheel.read("ledger/kubo_module/go.sum").count(b"\n") > 500
 
 
 def test_wheel_declares_the_two_programs(wheel: zipfile.ZipFile) -> None:
