@@ -71,6 +71,7 @@ def start(
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Let that node be on another machine.")] = False,
 ) -> None:
     """Start this home's own node, made at first use, quiet and private; or choose one that runs already with --node."""
+    from ledger.kubo_config import EVERYWHERE
     from scheduler.node import choose_existing, choose_managed
 
     session = session_of(context)
@@ -86,8 +87,14 @@ def start(
     if mode not in (None, "private", "lan"):
         raise InputError(f"--mode is private or lan, not {mode!r}")
     if not managed.exists or mode or listen or announce:
-        chosen = listen or os.environ.get(LISTEN_VARIABLE) or "0.0.0.0"  # noqa: S104  # nodes elsewhere are to reach it
-        managed.init(mode or (managed.mode if managed.exists else "private"), listen=chosen, announce=announce or ())
+        # Without a word it stays as it is; at first every interface, since nodes elsewhere are to reach it.
+        chosen = listen or os.environ.get(LISTEN_VARIABLE) or (managed.listen if managed.exists else EVERYWHERE)
+        try:
+            managed.init(
+                mode or (managed.mode if managed.exists else "private"), listen=chosen, announce=announce or ()
+            )
+        except ValueError as error:
+            raise InputError(str(error), "see `ipfs start --help`") from None
     managed.start()
     _print(session, managed, "✓ The IPFS node is running")
 

@@ -9,6 +9,7 @@ Source: the Kubo RPC reference; LIBRARIES' measurements of it for what is fast a
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -50,7 +51,7 @@ class KuboClient:
     """One node, by the address of its RPC. Threads may share it. A context manager.
 
     Args:
-        address: a multiaddr, `/ip4/127.0.0.1/tcp/5001`.
+        address: a multiaddr, `/ip4/127.0.0.1/tcp/5001`, or a URL, `http://127.0.0.1:5001`. Another text: ValueError.
         token: the bearer secret that the RPC asks for; None where it asks for none.
         timeout_s: how long a call may take, unless it says otherwise.
 
@@ -58,9 +59,10 @@ class KuboClient:
     """
 
     def __init__(self, address: str, token: str | None = None, *, timeout_s: float = 30.0) -> None:
+        self._host, self._port = split_address(address)
         self.address = address
         self._token = token
-        self._rpc = KuboRpc(address, token, timeout_s=timeout_s)
+        self._rpc = KuboRpc(_multiaddr(self._host, self._port), token, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the connections."""
@@ -226,8 +228,7 @@ class KuboClient:
 
     def subscribe(self, topic: str, *, timeout_s: float = 10.0) -> Subscription:
         """Return the messages of a topic from now on."""
-        host, port = split_address(self.address)
-        return Subscription(host, port, self._token, topic, timeout_s=timeout_s)
+        return Subscription(self._host, self._port, self._token, topic, timeout_s=timeout_s)
 
     def topic_peers(self, topic: str) -> tuple[str, ...]:
         """Return the peer ids that this node shares a topic with."""
@@ -298,15 +299,25 @@ def split_address(address: str) -> tuple[str, int]:
     """Return host and port of a TCP multiaddr or of an http URL; raise ValueError for another text."""
     if address.startswith("http://"):
         parts = urlsplit(address)
-        if parts.hostname is None:
-            raise ValueError(f"{address} names no host")
+        if not parts.hostname or parts.path not in ("", "/") or parts.username:
+            raise ValueError(f"{address} is no address of the form http://127.0.0.1:5001")
         return parts.hostname, parts.port or 80
     words = address.split("/")
     if len(words) < 5 or words[1] not in ("ip4", "ip6", "dns", "dns4", "dns6") or words[3] != "tcp":
         raise ValueError(f"{address} is no address of the form /ip4/127.0.0.1/tcp/5001")
     if not words[4].isdecimal() or int(words[4]) > 65535:
         raise ValueError(f"{address}: {words[4]} is no port")
+    if words[1].startswith("ip") and ipaddress.ip_address(words[2]).version != int(words[1][2]):
+        raise ValueError(f"{address}: {words[2]} is no address of {words[1]}")
     return words[2], int(words[4])
+
+
+def _multiaddr(host: str, port: int) -> str:
+    try:
+        kind = f"ip{ipaddress.ip_address(host).version}"
+    except ValueError:
+        kind = "dns"
+    return f"/{kind}/{host}/tcp/{port}"
 
 
 def _flag(value: bool) -> str:

@@ -10,6 +10,7 @@ Source: Kubo's docs/config.md; the swarm key of go-libp2p's private networks (`/
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -60,10 +61,10 @@ def quiet_config(
         mode: who may connect.
         ports: where swarm, RPC and gateway listen.
         token: the bearer secret of the RPC.
-        listen: the IPv4 address at which other nodes connect; `0.0.0.0` is every interface, IPv6 too.
+        listen: the IP address at which other nodes connect; `0.0.0.0` is every interface, IPv6 too.
         announce: multiaddrs to tell others besides those of the interfaces, such as that of a router before us.
     """
-    swarm = [f"/ip4/{listen}/tcp/{ports.swarm}"]
+    swarm = [f"/ip{ipaddress.ip_address(listen).version}/{listen}/tcp/{ports.swarm}"]
     if listen == EVERYWHERE:
         swarm.append(f"/ip6/::/tcp/{ports.swarm}")
     ours: dict[str, Any] = {

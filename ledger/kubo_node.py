@@ -8,10 +8,12 @@ published again. Leaves out building Kubo (ledger.kubo_build), the configuration
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -85,7 +87,7 @@ class ManagedNode:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a repository."""
+        """Whether the node has been made."""
         return (self.folder / "config").is_file()
 
     def init(
@@ -102,12 +104,15 @@ class ManagedNode:
             mode: `private` (whoever has the swarm key) or `lan` (whoever is on the local network, searched for peers).
             swarm_key: the text of a `swarm.key`. Without one a private node keeps its own, or makes one.
             announce: multiaddrs to tell others besides those of the interfaces.
-            listen: the IPv4 address to listen at for other nodes; every interface, unless said.
+            listen: the IP address to listen at for other nodes; every interface, unless said.
 
-        Raises NodeError where the node runs, is in another network, or `ipfs init` fails; ValueError for a bad mode or
-        key.
+        Raises NodeError where the node runs, is in another network, or `ipfs init` fails; ValueError for a mode, a key
+        or an address that is none.
         """
         wanted = Mode(mode)
+        ipaddress.ip_address(listen)
+        for address in announce:
+            split_address(address)
         key = None if swarm_key is None else check_swarm_key(swarm_key)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
@@ -116,20 +121,33 @@ class ManagedNode:
                 raise NodeError(f"the IPFS node in {self.folder} runs: stop it before it is configured anew")
             if self.exists:
                 self._check_network(wanted, key)
+                made, ports = self._config(), self._ports()
             else:
-                self._run("init", "--profile=test,pebbleds", "--empty-repo")
+                made, ports = self._make_repository(), new_ports(listen)
             if wanted is Mode.PRIVATE and self.swarm_key is None:
                 write_private(self.folder / "swarm.key", key or new_swarm_key())
-            made = self._config()
-            ports = self._ports() if "Authorizations" in made.get("API", {}) else new_ports(listen)
+            # Last, since it says that there is a node: none ever starts with another configuration than ours.
             self._write_config(
                 quiet_config(made, mode=wanted, ports=ports, token=self._token(), listen=listen, announce=announce)
             )
 
+    def _make_repository(self) -> dict[str, Any]:
+        """Have a repository made, all but its configuration, which is returned; what was broken off goes."""
+        making = self.folder / "making"
+        shutil.rmtree(making, ignore_errors=True)
+        self._run("init", "--profile=test,pebbleds", "--empty-repo", repository=making)
+        config = json.loads((making / "config").read_text(encoding="utf-8"))
+        (making / "config").unlink()
+        for made in making.iterdir():
+            target = self.folder / made.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            made.replace(target)
+        making.rmdir()
+        return dict(config)
+
     def _check_network(self, mode: Mode, key: str | None) -> None:
         """Raise NodeError for another network: what a private node stores must not get into another by the way."""
-        if "Authorizations" not in self._config().get("API", {}):
-            return  # broken off while it was made
         if mode != self.mode or (key is not None and key != self.swarm_key):
             raise NodeError(
                 f"the IPFS node in {self.folder} is in another network ({self.mode}): move that folder away, and a new "
@@ -263,6 +281,11 @@ class ManagedNode:
         return f"http://{LOOPBACK}:{self._ports().gateway}"
 
     @property
+    def listen(self) -> str:
+        """The IP address at which it listens for other nodes."""
+        return split_address(self._config()["Addresses"]["Swarm"][0])[0]
+
+    @property
     def swarm_port(self) -> int:
         """The TCP port at which other nodes connect."""
         return self._ports().swarm
@@ -336,12 +359,12 @@ class ManagedNode:
             own["LIBP2P_FORCE_PNET"] = "1"  # rather no node than one without the key
         return own
 
-    def _run(self, *words: str) -> None:
+    def _run(self, *words: str, repository: Path) -> None:
         program = self._program()
         try:
             done = subprocess.run(  # noqa: S603 — the words are ours
                 [str(program), *words],
-                env=self._environment(),
+                env=self._environment() | {"IPFS_PATH": str(repository)},
                 capture_output=True,
                 text=True,
                 timeout=START_S,

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import quote
 
-from ledger.kubo_errors import KuboError, KuboNotRunningError, KuboRefusedError
+from ledger.bounded_socket import BoundedSocket, Bounds, bounded
+from ledger.kubo_errors import KuboError, KuboNotRunningError, KuboRefusedError, KuboTimeoutError
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 """Largest message that is handed on, in bytes; larger ones are passed over."""
 _LINE_BYTES_MAX: Final = 4 * MESSAGE_BYTES_MAX
+_BEGIN_BYTES_MAX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,28 @@ class Subscription:
     def __init__(self, host: str, port: int, token: str | None, topic: str, *, timeout_s: float) -> None:
         self._address = f"{host}:{port}"
         self._is_closed = False
-        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        self._connection = _Connection(host, port, timeout=timeout_s)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        bounds = Bounds(timeout_s, _BEGIN_BYTES_MAX)
         try:
-            self._connection.request("POST", f"/api/v0/pubsub/sub?arg={quote(encode_topic(topic))}", headers=headers)
-            # The answer begins once the node is subscribed.
-            self._answer = self._connection.getresponse()
-            if self._answer.status != http.client.OK:
-                said = self._answer.read(4096).decode(errors="replace")
-                raise KuboRefusedError(
-                    f"the IPFS node {self._address} does not subscribe ({self._answer.status}): {said}"
+            with bounded(bounds):
+                self._connection.request(
+                    "POST", f"/api/v0/pubsub/sub?arg={quote(encode_topic(topic))}", headers=headers
                 )
-            assert self._connection.sock is not None  # noqa: S101  # it answers
-            self._socket = self._connection.sock
+                # The answer begins once the node is subscribed.
+                self._answer = self._connection.getresponse()
+                if self._answer.status != http.client.OK:
+                    said = self._answer.read(4096).decode(errors="replace").strip()
+                    raise KuboRefusedError(
+                        f"the IPFS node {self._address} does not subscribe ({self._answer.status}): {said}"
+                    )
+            self._socket: socket.socket = self._connection.sock
             self._socket.settimeout(None)  # silence is no fault
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # but a machine that is gone is one
         except OSError as error:
             self._connection.close()
+            if bounds.is_late:
+                raise KuboTimeoutError(f"the IPFS node {self._address} does not subscribe in {timeout_s:g} s") from None
             raise KuboNotRunningError(f"no IPFS node answers at {self._address}: {error}") from None
         except http.client.HTTPException as error:
             self._connection.close()
@@ -98,6 +106,14 @@ class Subscription:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection on which the beginning of the answer is bounded, too."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = BoundedSocket.take(self.sock)
 
 
 def encode_topic(topic: str) -> str:

@@ -309,6 +309,37 @@ def test_a_server_that_drips_costs_the_timeout(begin: bytes) -> None:
         over.set()
 
 
+def test_a_subscription_begins_in_time_or_not_at_all() -> None:
+    """A server that drips where the messages would begin costs the timeout."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        while not over.wait(0.02):
+            connection.sendall(b"x")
+
+    with a_server(drip) as address, KuboClient(address) as client:
+        with pytest.raises(KuboTimeoutError):
+            client.subscribe("a/topic", timeout_s=0.5)
+        over.set()
+
+
+def test_a_subscription_ends_with_its_node(nodes: Nodes) -> None:
+    """Whoever listens learns that the node is gone."""
+    (node,) = nodes.start()
+    with nodes.client(node).subscribe("a/topic") as heard:
+        node.kill()
+        with pytest.raises(KuboNotRunningError):
+            list(heard)
+
+
+@pytest.mark.parametrize("form", ["/ip4/127.0.0.1/tcp/{}", "/dns4/localhost/tcp/{}", "http://127.0.0.1:{}"])
+def test_an_address_has_several_forms(pair: tuple[ManagedNode, ManagedNode], form: str) -> None:
+    """Multiaddr or URL, by number or by name."""
+    token = (pair[0].folder / "rpc.token").read_text().strip()
+    with KuboClient(form.format(pair[0].api.rpartition("/")[2]), token) as client:
+        assert client.identity().peer_id == pair[0].peer_id
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"no http\r\n\r\n", _OK + b"Content-Length: 2\r\n\r\n[]", _OK + b"Content-Length: 9\r\n\r\n{"]
 )
@@ -319,7 +350,15 @@ def test_what_is_no_kubo_is_an_error_of_ours(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["/ip4/127.0.0.1/tcp/x", "/ip4/127.0.0.1", "127.0.0.1:5001", "/unix/a/tcp/1", "/ip4/1/tcp/70000"]
+    "address",
+    [
+        "/ip4/127.0.0.1/tcp/x",
+        "/ip4/127.0.0.1",
+        "127.0.0.1:5001",
+        "/unix/a/tcp/1",
+        "/ip4/1.1.1.1/tcp/70000",
+        "/ip4/::1/tcp/1",
+    ],
 )
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     """A mistyped address is no address."""

@@ -175,6 +175,20 @@ def test_the_network_of_a_node_is_not_changed_by_the_way(nodes: Nodes) -> None:
         node.init("public")
 
 
+def test_a_node_whose_making_was_broken_off_is_made(nodes: Nodes) -> None:
+    """What a broken-off making left is no node and does not start; made again, it is one."""
+    node = nodes.make()
+    (node.folder / "config").rename(node.folder / "making.config")
+    (node.folder / "making").mkdir()
+    (node.folder / "making" / "config").write_text("{")
+    assert not node.exists
+    with pytest.raises(NodeError, match="there is no IPFS node"):
+        node.start()
+    node.init("private", nodes.swarm_key, listen="127.0.0.1")
+    node.start()
+    assert node.status().running
+
+
 def test_a_node_that_runs_is_not_configured(nodes: Nodes) -> None:
     """A configuration is changed while nobody uses it."""
     (node,) = nodes.start()
