@@ -113,12 +113,14 @@ class KuboClient:
         """
         options = {"pin-roots": "false", "stats": "true", "silent": "true"}
         answer = self._rpc.call("dag/import", options=options, body=chunks, timeout_s=timeout_s)
+        count = None
         for line in answer.splitlines():
             with suppress(ValueError, KeyError, TypeError):
                 count = int(json.loads(line)["Stats"]["BlockCount"])
-                self.make_durable()
-                return count
-        raise KuboError(f"dag/import at the IPFS node {self.address} does not say how many blocks it took")
+        if count is None:
+            raise KuboError(f"dag/import at the IPFS node {self.address} does not say how many blocks it took")
+        self.make_durable()
+        return count
 
     def make_durable(self) -> None:
         """Have the node write to its disk all it has taken so far.
