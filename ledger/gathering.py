@@ -17,7 +17,7 @@ from ledger.cid import Cid
 from ledger.intake import Intake
 from ledger.outbox import START, Outbox, Place
 
-BATCH_BYTES: Final = 4 * 1024 * 1024
+BATCH_BYTES: Final = 8 * 1024 * 1024
 """Bytes of events that go to the node in one call, a block more at most."""
 
 
