@@ -152,7 +152,7 @@ def test_a_gateway_is_enough(tmp_path: Path, nodes: Nodes, stack: ExitStack) -> 
     assert published is not None
 
     def get(cid: Cid, bytes_max: int) -> bytes:
-        request = urllib.request.Request(f"{node.gateway_url}/ipfs/{cid}?format=raw")  # noqa: S310  # loopback
+        request = urllib.request.Request(f"{node.gateway_url}/ipfs/{cid}?format=raw")  # noqa: S310  # the gateway on loopback
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # as above
                 found: bytes = answer.read(bytes_max + 1)

@@ -51,6 +51,7 @@ class Site:
         self.home = stack.enter_context(Home.enter(folder, world.genesis.encode(), clock=lambda: self.now))
         self.publisher = self.start()
         self.closed: list[Cid] = []
+        self.ever: set[Cid] = set()
 
     def start(self) -> Publisher:
         """Return a publisher as a new process would have it."""
@@ -62,6 +63,14 @@ class Site:
         """Take blocks in."""
         with self.home.writing() as writing:
             writing.offer(blocks)
+        self.look()
+
+    def look(self) -> frozenset[Cid]:
+        """Return the log, and remember what was ever in it."""
+        with self.home.reading():
+            log = self.home.board.snapshot().log
+        self.ever |= log
+        return log
 
     def manifest(self) -> Manifest:
         """Return what the name leads to."""
@@ -80,7 +89,7 @@ class Site:
             assert (found.fault, len(found.events)) == (None, entry.events)
             packed += found.events
         assert len(packed) == len(set(packed))
-        assert snapshot.log <= set(packed)
+        assert self.look() <= set(packed) <= self.ever
         before = {self.world.ledger}
         for cid in packed:
             block = self.node.blocks[cid]  # by itself, so that its links can be walked
