@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Self
 
 _OVERHEAD_BYTES: Final = 64 * 1024  # status line, headers, framing
+_ROUNDING_S: Final = 0.01
 _FRAMING: Final = 16  # and a sixteenth of the body for the lengths of its chunks
 
 
@@ -33,8 +34,8 @@ class Bounds:
 
     @property
     def is_late(self) -> bool:
-        """Whether the time is over."""
-        return time.monotonic() >= self._deadline
+        """Whether the time is over, as clocks round it: a socket that waited for all of it is."""
+        return time.monotonic() >= self._deadline - _ROUNDING_S
 
     @property
     def is_over(self) -> bool:
