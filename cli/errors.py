@@ -103,6 +103,9 @@ CODES: Final[dict[str, ExitCode]] = {
     "ledger.node_copy.GoneError": ExitCode.STORAGE,
     "ledger.publishing.PublishError": ExitCode.REFUSED,
     "ledger.fetching.UnavailableError": ExitCode.UNREACHABLE,
+    "ledger.ipns.IpnsError": ExitCode.USAGE,
+    "ledger.gateway.GatewayUrlError": ExitCode.USAGE,
+    "scheduler.audit_sources.NothingToAuditError": ExitCode.UNREACHABLE,
     "ledger.exchange.ExchangeError": ExitCode.REFUSED,
     "ledger.database.StoreMissingError": ExitCode.NOT_FOUND,
     "ledger.database.StoreBusyError": ExitCode.BUSY,
@@ -127,6 +130,7 @@ CODES: Final[dict[str, ExitCode]] = {
 }
 
 ADVICE: Final[dict[str, str]] = {
+    "scheduler.audit_sources.NothingToAuditError": "name another gateway, or begin with another head",
     "ledger.keyring.KeyExistsError": "choose another name",
     "scheduler.membership.KeyVariableError": "set it to the text that `keys export` writes, or unset it",
 }

@@ -17,6 +17,7 @@ import typer
 
 from cli import (
     commands_append,
+    commands_audit,
     commands_carry,
     commands_check,
     commands_init,
@@ -57,6 +58,7 @@ COMMANDS: Final = (
     commands_append,
     commands_replay,
     commands_verify,
+    commands_audit,
     commands_carry,
     commands_ipfs,
 )

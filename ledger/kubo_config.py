@@ -90,7 +90,9 @@ def quiet_config(
             "RelayService": {"Enabled": False},
             "EnableHolePunching": False,
         },
-        "Gateway": {"NoFetch": True, "NoDNSLink": True},
+        # A gateway that fetches nothing resolves no IPNS names either, and manifests are found by name. What it fetches
+        # comes from the peers of this network, and what none of them has is absent after seconds, not half a minute.
+        "Gateway": {"NoFetch": False, "NoDNSLink": True, "RetrievalTimeout": "3s"},
         "Pubsub": {"Enabled": True, "Router": "gossipsub"},
         "Ipns": {"UsePubsub": True},
         "Experimental": {"Libp2pStreamMounting": True},

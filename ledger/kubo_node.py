@@ -277,7 +277,7 @@ class ManagedNode:
 
     @property
     def gateway_url(self) -> str:
-        """Where the gateway listens, `http://127.0.0.1:PORT`. It serves what the node has, and fetches nothing."""
+        """Where the gateway listens, `http://127.0.0.1:PORT`. It serves what the node or its peers have."""
         return f"http://{LOOPBACK}:{self._ports().gateway}"
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from crdt.board import Board, Changes
 from crdt.board_store import MemoryBoardStore
@@ -45,6 +45,16 @@ class _Store(MemoryBoardStore):
         MemoryBoardStore.add_ignored(self, ignored, actor, task)
 
 
+class Watcher(Protocol):
+    """Whoever looks on while a board is grown, before and after each event."""
+
+    def before(self, event: VerifiedEvent) -> None:
+        """Note how the board stands before the event."""
+
+    def after(self, event: VerifiedEvent) -> None:
+        """Note how it stands after it."""
+
+
 class Replay:
     """A board that is grown from blocks, each checked from A1 to A11 as if nobody had seen it before.
 
@@ -52,6 +62,8 @@ class Replay:
     """
 
     def __init__(self, genesis_block: bytes) -> None:
+        self.watchers: list[Watcher] = []
+        """Who is told of each event; to be added before the first, and only where events come in the linear order."""
         self.ledger, self.genesis = verify_genesis(genesis_block)
         self._store = _Store()
         self.board = Board(self.ledger, self.genesis, self._store)
@@ -84,7 +96,11 @@ class Replay:
         self._links[event.cid] = linked_event(event.event, self.genesis)
         self._store.fresh.clear()
         self._store.add_event(event)
+        for watcher in self.watchers:
+            watcher.before(event)
         self.board.apply(event)
+        for watcher in self.watchers:
+            watcher.after(event)
         self.events += 1
         return event, self.board.take_changes()
 
