@@ -1,44 +1,19 @@
-"""A home as one side of an exchange: `ledger.exchange` and `ledger.car_io` write through its transactions.
-
-A home's transaction keeps the board beside the blocks, so blocks that come by exchange pass through it. Leaves out the
-exchange itself.
-"""
+"""What was carried into a home, as JSON and in words. Leaves out the carrying itself (ledger.exchange)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cli.errors import InputError
 from cli.output import render_time
-
-if TYPE_CHECKING:
-    from ledger.exchange import Replica
-    from scheduler.home import Home
 
 _LINES_MAX: Final = 8
 """Most events of a verdict that are named to people; programs get more."""
 
 
-def replica_of(home: Home, step: Callable[[int], None] = lambda more: None) -> Replica:
-    """Return the home as one side of an exchange; `step` is told how many events each transaction has brought."""
-    from ledger.exchange import Replica
-
-    @contextmanager
-    def writing() -> Iterator[None]:
-        with home.writing():
-            before = sum(home.board.vector.values())
-            yield
-            more = sum(home.board.vector.values()) - before
-        step(more)
-
-    return Replica(home.intake, lambda: home.board.heads, home.reading, writing)
-
-
 def taken_document(taken: Any) -> dict[str, Any]:
-    """Return what became of blocks taken in (ledger.exchange.Totals), as JSON."""
+    """Return what became of blocks taken in (ledger.replica.Totals), as JSON."""
     return {
         "accepted": taken.accepted,
         "known": taken.known,

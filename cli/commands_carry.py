@@ -14,7 +14,6 @@ from cli.carrying import (
     import_notes,
     is_faulty,
     is_home,
-    replica_of,
     taken_document,
     taken_lines,
 )
@@ -46,6 +45,7 @@ def export(
     from ledger.car_io import export_car
     from ledger.car_sync import replaced_file
     from ledger.cid import Cid
+    from scheduler.replica import replica_of
 
     session = session_of(context)
     known = [Cid.parse(text) for text in since or ()]
@@ -88,6 +88,7 @@ def import_file(
     With --json it counts all and names the first 100 of each verdict.
     """
     from ledger.car_import import import_car
+    from scheduler.replica import replica_of
 
     session = session_of(context)
     with session.home() as home, session.output.progress("importing blocks") as step:
@@ -114,6 +115,7 @@ def sync(
     from ledger.car_sync import sync_car
     from ledger.exchange import sync_stores
     from scheduler.home import Home
+    from scheduler.replica import replica_of
 
     session = session_of(context)
     if str(place) == "-":
@@ -136,7 +138,7 @@ def sync(
             if place.resolve() == home.folder.resolve():
                 raise InputError(f"{place} is this home", "name another one")
             with Home.open(place) as other:
-                both = sync_stores(replica_of(home, step), replica_of(other, step), home.now_ms())
+                both = sync_stores(replica_of(home, step), replica_of(other, step), home.now_ms)
             document = {"place": str(place), "received": taken_document(both.a), "sent": taken_document(both.b)}
             lines = [f"received: {taken_lines(both.a)[0]}", f"sent: {taken_lines(both.b)[0]}"]
             lines += taken_lines(both.a)[1:] + taken_lines(both.b)[1:]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.carrying import import_document, import_lines, import_notes, is_faulty, is_home, replica_of
+from cli.carrying import import_document, import_lines, import_notes, is_faulty, is_home
 from cli.command import Command
 from cli.commands_carry import genesis_from
 from cli.errors import InputError, InvalidError
@@ -115,8 +115,9 @@ def _found(
 def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home, ImportReport]:
     """Take in the whole ledger. Broken off, what came is kept, and `sync` or `import` goes on."""
     from ledger.car_import import ImportReport, import_car
-    from ledger.exchange import pull
+    from ledger.exchange import Answerer, CallCarrier, pull
     from scheduler.home import Home
+    from scheduler.replica import replica_of
 
     if str(source) == "-":
         raise InputError("a ledger is entered from a home or a file, not from a stream", "save the stream to a file")
@@ -127,7 +128,8 @@ def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home,
         with session.output.progress("taking in blocks") as step:
             if is_home(source):
                 with Home.open(source) as other:
-                    return home, ImportReport(pull(replica_of(home, step), replica_of(other), home.now_ms())[1])
+                    carrier = CallCarrier(Answerer(replica_of(other), home.now_ms))
+                    return home, ImportReport(pull(replica_of(home, step), carrier, home.now_ms).taken)
             with source.open("rb") as stream:
                 return home, import_car(replica_of(home), stream, home.now_ms(), seen=lambda _: step(1))
     except BaseException:

@@ -19,7 +19,7 @@ def append_blocks(session: Session, home: Home, file: str) -> None:
 
     Raises InvalidError where one was refused, with its rule; the others are in the ledger then.
     """
-    from ledger.exchange import Totals, batches
+    from ledger.replica import Totals, batches
 
     blocks = _read_blocks(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     totals = Totals()

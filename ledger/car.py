@@ -4,16 +4,18 @@ Implements: section Stores and exchange, the file form of a delta, an export and
 cannot seek and holds one section at a time; each block is checked against its CID. Leaves out: CARv2 and its index, the
 order of blocks, and whether what the roots reach is all there.
 
-Source: IPLD's CARv1 specification. The header is coded by dag_cbor, imported where it is needed since that takes long;
-it alone may hold CIDs of other forms than ours.
+Source: IPLD's CARv1 specification. A header may hold CIDs of other forms than ours; then dag_cbor reads it, imported
+where it is needed since that takes long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO, Final, NamedTuple
 
 from ledger.cid import CID_BYTES, Cid, CidError
+from ledger.codec import CodecError, Limits, decode, encode
 
 HEADER_BYTES_MAX: Final = 65_536
 """Largest header, in bytes; enough for 1,500 roots."""
@@ -25,6 +27,7 @@ BAD_BLOCKS_KEPT_MAX: Final = 100
 # A CID of another form may be longer than ours; a hash of 64 bytes makes one of 70.
 _SECTION_BYTES_MAX: Final = CAR_BLOCK_BYTES_MAX + 128
 _VARINT_BYTES_MAX: Final = 9
+_HEADER_LIMITS: Final = Limits(block_bytes_max=HEADER_BYTES_MAX)
 
 
 class CarError(ValueError):
@@ -60,23 +63,37 @@ def write_car(stream: BinaryIO, roots: Sequence[Cid], blocks: Iterable[tuple[Cid
     The blocks are believed to hash to their CIDs. Raises CarError for a block of more than CAR_BLOCK_BYTES_MAX bytes or
     more roots than a header holds.
     """
-    header = _encode_header(roots)
-    stream.write(_varint(len(header)) + header)
+    stream.write(car_head(roots))
     count = 0
     for cid, block in blocks:
-        if len(block) > CAR_BLOCK_BYTES_MAX:
-            raise CarError(f"block {cid} has {len(block)} bytes, at most {CAR_BLOCK_BYTES_MAX} fit into a CAR")
-        stream.write(b"".join((_varint(CID_BYTES + len(block)), cid, block)))
+        stream.write(car_section(cid, block))
         count += 1
     return count
 
 
-def read_car(stream: BinaryIO) -> CarReader:
+def car_head(roots: Sequence[Cid]) -> bytes:
+    """Return what a CARv1 with `roots` begins with; raise CarError for more roots than a header holds."""
+    header = encode({"roots": list(roots), "version": 1})
+    if len(header) > HEADER_BYTES_MAX:
+        raise CarError(f"{len(roots)} roots make a header of {len(header)} bytes, at most {HEADER_BYTES_MAX}")
+    return _varint(len(header)) + header
+
+
+def car_section(cid: Cid, block: bytes) -> bytes:
+    """Return the section of a block; raise CarError for one of more than CAR_BLOCK_BYTES_MAX bytes."""
+    if len(block) > CAR_BLOCK_BYTES_MAX:
+        raise CarError(f"block {cid} has {len(block)} bytes, at most {CAR_BLOCK_BYTES_MAX} fit into a CAR")
+    return b"".join((_varint(CID_BYTES + len(block)), cid, block))
+
+
+def read_car(stream: BinaryIO, *, strays_max: int | None = None) -> CarReader:
     """Read the header of a CARv1 and return the reader of its blocks.
 
-    Raises CarFormatError for anything else, a CARv2 included, and CarTruncatedError where the stream ends too early.
+    With `strays_max` reading ends with CarFormatError where more sections than that do not hash to their CID, or have
+    none of ours: who sends them is not to be read to the end. Raises CarFormatError for anything but a CARv1, a CARv2
+    included, and CarTruncatedError where the stream ends too early.
     """
-    return CarReader(stream)
+    return CarReader(stream, strays_max)
 
 
 class CarReader:
@@ -86,10 +103,11 @@ class CarReader:
     passed on.
     """
 
-    __slots__ = ("_position", "_stream", "bad", "bad_count", "foreign", "offset", "roots")
+    __slots__ = ("_position", "_strays_max", "_stream", "bad", "bad_count", "foreign", "offset", "roots")
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, strays_max: int | None = None) -> None:
         self._stream = stream
+        self._strays_max = strays_max
         self._position = 0
         self.offset = 0
         """Where the section of the last block begins, in bytes from the start of the CAR."""
@@ -110,6 +128,8 @@ class CarReader:
     def __iter__(self) -> Iterator[tuple[Cid, bytes]]:
         while True:
             offset = self._position
+            if self._strays_max is not None and self.bad_count + self.foreign > self._strays_max:
+                raise CarFormatError(offset, f"more than {self._strays_max} blocks that are none of ours, or altered")
             section = self._section(offset)
             if section is None:
                 return
@@ -194,18 +214,18 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _encode_header(roots: Sequence[Cid]) -> bytes:
-    import dag_cbor  # noqa: PLC0415  # see the module's docstring
-    from multiformats import CID  # noqa: PLC0415  # as above
-
-    header = dag_cbor.encode({"roots": [CID.decode(bytes(root)) for root in roots], "version": 1})
-    if len(header) > HEADER_BYTES_MAX:
-        raise CarError(f"{len(roots)} roots make a header of {len(header)} bytes, at most {HEADER_BYTES_MAX}")
-    return header
-
-
 def _decode_header(data: bytes) -> tuple[Cid, ...]:
     """Return the roots; those whose CID is none of ours are left out, as their blocks are."""
+    with suppress(CodecError):  # one with CIDs of other forms is read below
+        ours = decode(data, limits=_HEADER_LIMITS)
+        if isinstance(ours, dict) and ours.keys() == {"roots", "version"} and type(ours["version"]) is int:
+            roots = ours["roots"]
+            if ours["version"] == 1 and isinstance(roots, list) and all(isinstance(root, Cid) for root in roots):
+                return tuple(root for root in roots if isinstance(root, Cid))
+    return _decode_other_header(data)
+
+
+def _decode_other_header(data: bytes) -> tuple[Cid, ...]:
     import dag_cbor  # noqa: PLC0415  # see the module's docstring
     from multiformats import CID  # noqa: PLC0415  # as above
 

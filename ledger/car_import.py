@@ -19,7 +19,7 @@ from ledger.acceptance import unsafe_signed
 from ledger.blobs import BLOB_BYTES_MAX, BlobFate
 from ledger.car import CarFormatError, CarReader, read_car
 from ledger.cid import CODEC_RAW, Cid
-from ledger.exchange import BATCH_BLOCKS, Replica, Totals, take_in
+from ledger.replica import BATCH_BLOCKS, Replica, Totals, take_in
 
 BATCH_BYTES: Final = 8 * 1024 * 1024
 """Bytes of blocks that are gathered for one transaction, at most."""

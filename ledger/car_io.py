@@ -13,7 +13,7 @@ from typing import BinaryIO
 from ledger.acceptance import Refusal, unsafe_signed, verify_genesis
 from ledger.car import read_car, write_car
 from ledger.cid import Cid
-from ledger.exchange import BLOB_BATCH, Replica, batches, block_of, past_without
+from ledger.replica import BLOB_BATCH, Replica, batches, block_of, past_without
 
 Seen = Callable[[Cid], None]
 

@@ -20,7 +20,7 @@ from ledger.car import read_car, write_car
 from ledger.car_import import ImportReport, import_car, whole_blocks
 from ledger.car_io import blocks_of
 from ledger.cid import Cid
-from ledger.exchange import ExchangeError, Replica, past_without
+from ledger.replica import ExchangeError, Replica, past_without
 
 
 def sync_car(replica: Replica, path: Path, now_ms: int) -> tuple[ImportReport, int]:

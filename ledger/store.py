@@ -7,13 +7,21 @@ caller has opened. Leaves out: acceptance (ledger.intake), what is set aside (le
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Final
 
 from ledger.cid import Cid
 from ledger.database import Database
 from ledger.events import VerifiedEvent
 from ledger.keys import ActorKey
 from ledger.multibase import encode_base32
+
+Item = tuple[int, Cid]
+"""An event by its place in the linear order: height and CID."""
+Bound = tuple[int, bytes]
+"""A place between events: a height and the first bytes of a CID, none of them or all."""
+
+_NAMES_AT_ONCE: Final = 500  # fewer than the variables an SQL statement may have
 
 
 def intact(database: Database, cid: bytes, block: object) -> bytes:
@@ -101,10 +109,49 @@ class EventStore:
         for (cid,) in self._database.connection.execute("SELECT cid FROM blocks WHERE id <= ? ORDER BY cid", (last,)):
             yield Cid(cid)
 
-    def at_height(self, height: int, most: int) -> list[Cid]:
-        """Return up to `most` events of this height, in the order of their CIDs."""
-        sql = "SELECT cid FROM blocks WHERE height = ? ORDER BY cid LIMIT ?"
-        return [Cid(cid) for (cid,) in self._database.connection.execute(sql, (height, most))]
+    def find_blocks(self, cids: Collection[Cid]) -> dict[Cid, bytes]:
+        """Return those of `cids` that are accepted, with their blocks; raise StoreCorruptError as `find_block` does."""
+        names = list(cids)
+        found: dict[Cid, bytes] = {}
+        for start in range(0, len(names), _NAMES_AT_ONCE):
+            some = names[start : start + _NAMES_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            sql = f"SELECT cid, block FROM blocks WHERE cid IN ({marks})"  # noqa: S608  # only marks
+            for cid, block in self._database.connection.execute(sql, some):
+                found[Cid(cid)] = intact(self._database, cid, block)
+        return found
+
+    def latest_id(self) -> int:
+        """Return the id of the event that arrived last, 0 where there is none."""
+        found: int = self._database.connection.execute("SELECT coalesce(max(id), 0) FROM blocks").fetchone()[0]
+        return found
+
+    def between(
+        self, low: Bound, high: Bound | None, *, most: int | None = None, arrived: int | None = None
+    ) -> Iterator[Item]:
+        """Yield the events at or above `low` and below `high` in the linear order (C1), `most` of them at most.
+
+        With `arrived` only those with an id up to this one.
+        """
+        where, values = _within(low, high)
+        if arrived is not None:
+            where, values = f"{where} AND id <= ?", (*values, arrived)
+        sql = f"SELECT height, cid FROM blocks WHERE {where} ORDER BY height, cid LIMIT ?"  # noqa: S608  # only constants
+        for height, cid in self._database.connection.execute(sql, (*values, -1 if most is None else most)):
+            yield height, Cid(cid)
+
+    def count_between(self, low: Bound, high: Bound | None) -> int:
+        """Return how many events `between` yields."""
+        where, values = _within(low, high)
+        sql = f"SELECT count(*) FROM blocks WHERE {where}"  # noqa: S608  # only constants
+        found: int = self._database.connection.execute(sql, values).fetchone()[0]
+        return found
+
+    def latest(self, most: int) -> list[Item]:
+        """Return the last `most` events of the linear order, ascending."""
+        sql = "SELECT height, cid FROM blocks ORDER BY height DESC, cid DESC LIMIT ?"
+        rows = self._database.connection.execute(sql, (most,)).fetchall()
+        return [(height, Cid(cid)) for height, cid in reversed(rows)]
 
     def in_linear_order(self, *, latest_first: bool = False) -> Iterator[tuple[int, Cid]]:
         """Yield height and CID of all events in the linear order (rule C1)."""
@@ -113,3 +160,9 @@ class EventStore:
             sql = "SELECT height, cid FROM blocks ORDER BY height DESC, cid DESC"
         for height, cid in self._database.connection.execute(sql):
             yield height, Cid(cid)
+
+
+def _within(low: Bound, high: Bound | None) -> tuple[str, tuple[int | bytes, ...]]:
+    if high is None:
+        return "(height, cid) >= (?, ?)", low
+    return "(height, cid) >= (?, ?) AND (height, cid) < (?, ?)", (*low, *high)

@@ -16,7 +16,6 @@ from unittest.mock import patch
 
 import pytest
 
-from cli.carrying import replica_of
 from ledger.cid import Cid
 from ledger.cold_start import fetch_segments
 from ledger.fetching import Get, UnavailableError, from_node
@@ -28,6 +27,7 @@ from ledger.publishing import Publisher
 from ledger.segments import unpack
 from scheduler.home import Home
 from scheduler.published import log_state, publisher_of
+from scheduler.replica import replica_of
 from tests.support.kubo import Nodes, wait_for
 from tests.support.wild import wild_world
 from tests.support.worlds import CREATED

@@ -11,9 +11,9 @@ from ledger.cid import Cid
 from ledger.codec import Value
 from ledger.database import Database, open_database
 from ledger.events import Admission, Event, Genesis, Policy, VerifiedEvent
-from ledger.exchange import Replica
 from ledger.intake import Intake, IntakeReport
 from ledger.keys import SigningKey
+from ledger.replica import AcceptedLog, Replica
 from ledger.signing import sign_event
 from ledger.store import EventStore
 from ledger.tables import LEDGER_DDL, LEDGER_SCHEMA_VERSION
@@ -122,7 +122,8 @@ class Home:
         self.handed: list[VerifiedEvent] = []
         with self.database.reading():
             self.intake = Intake(self.database, self.handed.append)
-        self.replica = Replica(self.intake, self.heads, self.database.reading, self.database.transaction)
+        log = AcceptedLog(self.intake.events)
+        self.replica = Replica(self.intake, self.heads, self.database.reading, self.database.transaction, log)
 
     def heads(self) -> tuple[Cid, ...]:
         """Return the heads of all that was accepted here."""

@@ -10,7 +10,8 @@ _ACCEPTANCE: Final = "tests/ledger/test_acceptance.py"
 _CAR: Final = "tests/ledger/test_car.py"
 _CAR_IO: Final = "tests/ledger/test_car_io.py"
 _EXCHANGE: Final = "tests/ledger/test_exchange.py"
-_RULES: Final = "tests/ledger/test_rules.py"
+_HOSTILE: Final = "tests/ledger/test_hostile_answers.py"
+_RANGES: Final = "tests/ledger/test_ranges.py"
 
 IN_LEDGER: Final[tuple[Mutation, ...]] = (
     *in_file(
@@ -165,7 +166,7 @@ IN_LEDGER: Final[tuple[Mutation, ...]] = (
         ),
     ),
     *in_file(
-        "ledger/exchange.py",
+        "ledger/replica.py",
         ("X1", "for _, cid in sorted(found)]", "for _, cid in found]", f"{_CAR_IO}::test_an_export_streams_through"),
         (
             "X5",
@@ -179,37 +180,95 @@ IN_LEDGER: Final[tuple[Mutation, ...]] = (
             "report.refused[",
             f"{_CAR_IO}::test_an_import_says_what_became_of_each",
         ),
-        ("X6", "samples += replica.intake", "replica.intake", f"{_EXCHANGE}::test_listing_where_both_have_gone_on"),
-        ("X6", "step *= 2", "step += 1", f"{_RULES}::test_x6_samples_go_down_by_powers_of_two"),
-        (
-            "X6",
-            "at_height(top - step, SAMPLES_PER_HEIGHT)",
-            "at_height(top - step, 99)",
-            f"{_RULES}::test_x6_samples_go_down_by_powers_of_two",
-        ),
+    ),
+    *in_file(
+        "ledger/answerer.py",
+        ("X6", "require_ledger(self._ledger, frontier.ledger)", "pass", f"{_EXCHANGE}::test_two_ledgers_and_one_store"),
         (
             "X7",
-            "exact = all(_is_here(replica, cid) for cid in frontier.heads)",
-            "exact = True",
-            f"{_EXCHANGE}::test_listing_where_both_have_gone_on",
-        ),
-        (
-            "X7",
-            "if frontier.ledger != replica.intake.ledger:",
+            "if not all(is_here(replica, cid) for cid in frontier.heads):",
             "if False:",
-            f"{_EXCHANGE}::test_two_ledgers_and_one_store",
+            f"{_EXCHANGE}::test_both_have_gone_on",
         ),
         (
             "X7",
-            "replica.heads(), known)",
-            "replica.heads(), ())",
+            "past_without(self._replica, heads, frontier.heads)",
+            "past_without(self._replica, heads, ())",
             f"{_EXCHANGE}::test_what_is_missing_is_found_without_walking_the_log",
         ),
         (
             "X8",
-            "replica.heads(), known)",
-            "[cid for _, cid in replica.intake.events.in_linear_order()], known)",
+            "if found is None or not self._replica.log.count((found[0], cid), _after((found[0], cid))):",
+            "if found is None:",
             f"{_EXCHANGE}::test_only_the_log_is_sent",
+        ),
+        ("X11", "items = sorted(item for", "items = list(item for", f"{_EXCHANGE}::test_what_is_wanted_comes_in_order"),
+        (
+            "X12",
+            "blobs_wanted = intake.blobs.wanted(most=BATCH_BLOCKS)",
+            "blobs_wanted = ()",
+            f"{_EXCHANGE}::test_an_offer_is_asked_for_its_blobs",
+        ),
+        (
+            "X13",
+            "state = replica.state()",
+            "state = State(self._ledger, (self._ledger,), 0)",
+            f"{_EXCHANGE}::test_a_state_is_told",
+        ),
+    ),
+    *in_file(
+        "ledger/exchange_codec.py",
+        ("X6", "if any(a >= b for a, b in pairwise(heads)):", "if False:"),
+        ("X10", "len(said) > SPANS_MAX", "False"),
+        ("X11", "if len(packed) % _HASH_BYTES or len(packed) > most * _HASH_BYTES:", "if len(packed) % _HASH_BYTES:"),
+    ),
+    *in_file(
+        "ledger/ranges.py",
+        ("X9", "if before[0] < after[0]:", "if False:", f"{_RANGES}::test_a_bound_separates"),
+        ("X9", "if any(a.span.high is None or a.span.high > b.span.low for a, b in pairwise(said)):", "if False:"),
+        (
+            "X10",
+            "if isinstance(one, Fingerprint) and one.span == within[at].span:",
+            "if False:",
+            f"{_RANGES}::test_answers_that_lead_nowhere_are_refused",
+        ),
+        ("X10", "        said.append(Fingerprint(Span(LOWEST, high), 0, None))\n", "        pass\n"),
+        (
+            "X10",
+            "if found.count > FEW_EVENTS:\n            room -= found.count",
+            "if False:\n            room -= found.count",
+            f"{_RANGES}::test_an_answer_is_bounded_whatever_is_asked",
+        ),
+    ),
+    *in_file(
+        "ledger/pulling.py",
+        (
+            "X10",
+            "if rest is not None and self._unknown(opening.heads):",
+            "if False:",
+            f"{_RANGES}::test_differences_far_below",
+        ),
+        ("X16", "if self._useless > USELESS_MAX:", "if False:", f"{_HOSTILE}::test_useless_blocks_end_a_pull"),
+        (
+            "X16",
+            "if self._fruitless > FRUITLESS_ROUNDS_MAX:",
+            "if False:",
+            f"{_HOSTILE}::test_questions_that_bring_nothing_end",
+        ),
+        (
+            "X16",
+            "if self._most is not None and count > self._most:",
+            "if False:",
+            f"{_HOSTILE}::test_more_events_than_said",
+        ),
+    ),
+    *in_file(
+        "ledger/pushing.py",
+        (
+            "X12",
+            "_others(source, [cid for cid in wanted if cid not in offered])",
+            "iter(())",
+            f"{_EXCHANGE}::test_an_offer_is_asked_for_its_blobs",
         ),
     ),
 )

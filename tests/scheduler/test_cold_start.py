@@ -10,7 +10,6 @@ from unittest.mock import patch
 
 import pytest
 
-from cli.carrying import replica_of
 from ledger.cid import Cid
 from ledger.cold_start import BAD_SEGMENTS_MAX, FaultKind, Fetched, fetch_segments
 from ledger.exchange import sync_stores
@@ -20,6 +19,7 @@ from ledger.manifest import Manifest, SegmentEntry, decode_manifest, sign_manife
 from ledger.segments import Packer, Segment, section
 from scheduler.home import Home
 from scheduler.published import log_state
+from scheduler.replica import replica_of
 from tests.support.wild import wild_world
 from tests.support.worlds import CREATED, World, a_spec
 
@@ -131,7 +131,7 @@ def test_a_damaged_segment_costs_only_itself(source: Source, cold: Home) -> None
     assert found.faults[0].cid == damaged.cid
     assert found.taken.accepted >= sum(segment.events for segment in source.segments[:-2])
     assert found.segments == len(source.segments) - 1
-    sync_stores(replica_of(cold), replica_of(source.home), FAR)
+    sync_stores(replica_of(cold), replica_of(source.home), lambda: FAR)
     assert cold.state_root() == source.home.state_root()
 
 
@@ -173,7 +173,7 @@ def test_a_lie_is_found_out_and_hides_nothing(source: Source, cold: Home, lie: s
     change, expected = LIES[lie]
     found = fetch(cold, source.signed(change(source.manifest)), source.get)
     assert kinds(found) == expected
-    sync_stores(replica_of(cold), replica_of(source.home), FAR)
+    sync_stores(replica_of(cold), replica_of(source.home), lambda: FAR)
     assert cold.state_root() == source.home.state_root()
 
 
@@ -220,5 +220,5 @@ def test_forged_events_are_refused_and_given_up(source: Source, cold: Home) -> N
         found = fetch(cold, source.signed(replace(source.manifest, segments=entries)), source.get)
     assert {FaultKind.REFUSED, FaultKind.GIVEN_UP} <= kinds(found)
     assert found.taken.refused >= 41
-    sync_stores(replica_of(cold), replica_of(source.home), FAR)
+    sync_stores(replica_of(cold), replica_of(source.home), lambda: FAR)
     assert cold.state_root() == source.home.state_root()

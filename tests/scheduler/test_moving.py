@@ -13,7 +13,6 @@ from crdt.records import TaskRecord
 from ledger.acceptance import verify_genesis
 from ledger.car_io import export_car
 from ledger.events import PARENTS_MAX, Role, TaskKey, task_key
-from ledger.exchange import Replica
 from ledger.keys import SigningKey
 from ledger.operation_writing import write_spec
 from ledger.operations import Attachment, Spec, Submit
@@ -23,6 +22,7 @@ from scheduler.actions import SubmitRequest, TaskNotFoundError, complete, submit
 from scheduler.home import Home
 from scheduler.moving import MovingError, previous_at_heads, previous_named, replay_home
 from scheduler.replay import replay_car
+from scheduler.replica import replica_of
 from scheduler.scheduler import P2PWorkflowScheduler
 from scheduler.tags import WorkflowTag
 from scheduler.task import P2PTask
@@ -131,7 +131,7 @@ def test_every_home_of_the_new_ledger_remembers_the_same(desk: Desk, tmp_path: P
     with move(desk, tmp_path / "new", me) as home:
         do(desk, me, SubmitRequest(spec("b")))
         car = BytesIO()
-        export_car(Replica(desk.home.intake, lambda: desk.home.board.heads, desk.home.reading, desk.home.writing), car)
+        export_car(replica_of(desk.home), car)
         car.seek(0)
         block = home.genesis.encode()
         for name, replay in (("home", replay_home(desk.home)), ("car", replay_car(car)[0])):

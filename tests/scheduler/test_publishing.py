@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.carrying import replica_of
 from crdt.slow import reduce
 from ledger.acceptance import unsafe_signed
 from ledger.cid import Cid
@@ -30,6 +29,7 @@ from ledger.segments import unpack
 from ledger.signing import sign_event
 from scheduler.home import Home
 from scheduler.published import log_state, publisher_of
+from scheduler.replica import replica_of
 from tests.support.memory_node import MemoryNode
 from tests.support.wild import wild_world
 from tests.support.worlds import CREATED, World

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from crdt.records import Snapshot
 from ledger.cid import Cid
-from ledger.exchange import Replica, pull
+from ledger.exchange import Answerer, CallCarrier, pull
 from ledger.intake import IntakeReport
 from scheduler.home import Home
 from scheduler.place import DATABASE_NAME
+from scheduler.replica import replica_of
 from tests.simulator.replica import LawBrokenError
 from tests.support.worlds import World
 
@@ -128,13 +129,13 @@ class Household:
 
     def pull(self, source: Household) -> int:
         """Bring what is missing here from another home, by the exchange; return how many events were sent."""
-        sent, totals = pull(self._replica(), source._replica(), self.home.now_ms())  # of the same class
+        now_ms = self.home.now_ms()
+        carrier = CallCarrier(Answerer(replica_of(source.home), lambda: now_ms))
+        pulled = pull(replica_of(self.home), carrier, lambda: now_ms)
+        totals = pulled.taken
         if totals.refused or totals.evicted or (totals.waiting and not self.held()):
             raise LawBrokenError(f"{self.name} could not take in what {source.name} sent: {totals}")
-        return sent
-
-    def _replica(self) -> Replica:
-        return Replica(self.home.intake, lambda: self.home.board.heads, self.home.reading, self.home.writing)
+        return pulled.events
 
     # ---- what befalls it
 

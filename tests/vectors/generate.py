@@ -26,6 +26,7 @@ from ledger.operations import Backoff
 from tests.vectors.board_vector import Json, board_vector
 from tests.vectors.boards import SCENES
 from tests.vectors.car_vector import write_files
+from tests.vectors.exchange_vector import exchange_vector
 from tests.vectors.hint_vector import hints_vector
 from tests.vectors.pages import refresh
 from tests.vectors.readable import dag_json, write_json
@@ -54,6 +55,7 @@ def generate(folder: Path) -> None:
         ("scheduling", scheduling_vector),
         ("hints", hints_vector),
         ("segments", segments_vector),
+        ("exchange", exchange_vector),
     ):
         write_json(folder / f"{name}.json", make())
     for scene in SCENES:

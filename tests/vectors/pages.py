@@ -18,7 +18,10 @@ from tests.vectors.scenes_saying import life
 
 EXAMPLE: Final = "claim"
 """The event of boards/life.json that specs/events.md shows whole."""
-PAGES: Final = ("events", "acceptance", "authority", "tasks", "clock", "assignment", "car", "segments", "hints")
+PAGES: Final = (
+    *("events", "acceptance", "authority", "tasks", "clock", "assignment"),
+    *("car", "exchange", "segments", "hints"),
+)
 LETTERS: Final = {"F0": "ab", "F1": "abcdef", "F2": "abcde", "F3": "abc"}
 """Rules whose letters are rules of their own: what is without effect is reported under them."""
 _RULE: Final = re.compile(r"^- \*\*([A-Z]\d*)[ *]", re.MULTILINE)

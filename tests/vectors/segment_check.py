@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cli.carrying import replica_of
 from ledger.cid import Cid
 from ledger.cold_start import FaultKind, fetch_segments
 from ledger.fetching import UnavailableError
@@ -17,6 +16,7 @@ from ledger.outbox import SUPERSEDED_GRACE_MS
 from ledger.segments import Packer, section, unpack
 from scheduler.home import Home
 from scheduler.published import log_state
+from scheduler.replica import replica_of
 from tests.vectors.world import key_of
 
 BOARDS = Path(__file__).resolve().parents[2] / "specs" / "vectors"

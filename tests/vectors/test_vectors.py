@@ -37,11 +37,16 @@ from ledger.car import CarError, read_car, write_car
 from ledger.cid import Cid, CidError
 from ledger.codec import decode, encode
 from ledger.events import Event, Genesis, TaskKey, VerifiedEvent, task_key
+from ledger.exchange_codec import decode_ranges
 from ledger.hint_gate import HintGate
 from ledger.hints import HintError
 from ledger.keys import ActorKey, SigningKey, did_key, parse_did_key, verify_signature
 from ledger.operations import Backoff
+from ledger.ranges import Span, fingerprint, opening
+from ledger.replica import ExchangeError
+from tests.support.logs import reconcile
 from tests.vectors.board_vector import Names, told
+from tests.vectors.exchange_vector import DECODERS, ENCODERS, log_of, place
 from tests.vectors.generate import VECTORS, generate
 from tests.vectors.hint_vector import roots_cases, witness_cases
 from tests.vectors.pages import PAGES, TEST, event_example, part_of, rule_table, rules_of, turn_example, vector_files
@@ -123,6 +128,7 @@ def check(name: str) -> None:
         "car.json": check_car,
         "hints.json": check_hints,
         "segments.json": check_segments,
+        "exchange.json": check_exchange,
     }
     (check_board if name.startswith("boards/") else checks[name])(load(name))
 
@@ -178,8 +184,8 @@ def check_hashes(vector: Any) -> None:
         assert isinstance(spec, dict)
         submitter = ActorKey(bytes.fromhex(case["submitter"]))
         assert task_key(Cid.parse(case["ledger"]), submitter, spec).hex() == case["key"]
-    for name, place in vector["places"].items():
-        assert place_of(key_of(name).actor) == int(place, 16)
+    for name, at in vector["places"].items():
+        assert place_of(key_of(name).actor) == int(at, 16)
     for case in vector["anchors"]:
         anchor = anchor_of(Cid.parse(case["submit"]), TaskKey(bytes.fromhex(case["key"])))
         assert anchor == int(case["anchor"], 16)
@@ -339,6 +345,33 @@ def check_hints(vector: Any) -> None:
         assert verdict == case["verdict"], case["what"]
     assert roots_cases() == vector["roots"]
     assert witness_cases() == vector["witness"]
+
+
+# ---- exchange
+
+
+def check_exchange(vector: Any) -> None:
+    """Messages read and write as said, others are refused, and reconciling comes to what is said."""
+    ledger = Cid.parse(vector["ledger"])
+    for case in vector["messages"]:
+        message = bytes.fromhex(case["bytes"])
+        assert ENCODERS[case["kind"]](DECODERS[case["kind"]](message, ledger), ledger) == message, case["what"]
+    for case in vector["refused"]:
+        with pytest.raises(ExchangeError):
+            DECODERS[case["kind"]](bytes.fromhex(case["bytes"]), ledger)
+    log = log_of(range(300))
+    for case in vector["fingerprints"]:
+        low, high = ((height, bytes.fromhex(prefix)) for height, prefix in case["span"])
+        found = fingerprint(log, Span(low, high))
+        assert (found.count, found.digest) == (case["count"], bytes.fromhex(case["digest"]))
+    expected = vector["reconciliation"]
+    mine, theirs = log_of(expected["mine"]), log_of(expected["theirs"])
+    assert decode_ranges(bytes.fromhex(expected["opening"]), ledger) == tuple(opening(theirs))
+    run = reconcile(mine, theirs, ledger)
+    rounds = [(bytes.fromhex(one["question"]), bytes.fromhex(one["answer"])) for one in expected["rounds"]]
+    assert run.rounds == rounds
+    assert run.wanted == {place(number)[1] for number in expected["wanted"]}
+    assert run.lacking == {place(number)[1] for number in expected["lacking"]}
 
 
 # ---- files
