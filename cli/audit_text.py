@@ -163,7 +163,7 @@ class AuditReport:
             "events": manifest.events,
             "state_root": manifest.state_root.hex(),
             "via": one.found.via,
-            "lies": list(one.lies),
+            "lies": [{"kind": str(lie.kind), "words": lie.words} for lie in one.lies],
             "open_questions": list(one.open_questions),
             "behind": one.behind,
         }
@@ -266,7 +266,7 @@ def audit_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from _some("Tainted", report["tainted"], lambda one: f"{one['task']}: rests on {', '.join(one['inputs'])}")
     for one in report["manifests"]:
         yield f"Manifest {one['cid']} by {one['publisher']['name']}: {_manifest_words(one)}"
-        yield from (f"  lie: {lie}" for lie in one["lies"])
+        yield from (f"  lie: {lie['words']}" for lie in one["lies"])
         yield from (f"  open: {words}" for words in one["open_questions"])
     for one in report["names"]:
         expired = "; the record has expired" if one["expired"] else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from crdt.conduct import Conduct, Findings
 from crdt.order import order_key
@@ -37,12 +38,32 @@ class Authority:
     last_ms: int
 
 
+class LieKind(StrEnum):
+    """What of a manifest is proven false."""
+
+    SEGMENT = "segment"
+    HEAD = "head"
+    EVENTS = "events"
+    LEFT_OUT = "left out"
+    HEADS = "heads"
+    STATE_ROOT = "state root"
+    WITHHELD = "withheld"
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """One thing that is not as a manifest says."""
+
+    kind: LieKind
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestVerdict:
     """What became of a manifest's claims. `lies` are proven; `open_questions` could not be told, for want of blocks."""
 
     found: FoundManifest
-    lies: tuple[str, ...]
+    lies: tuple[Lie, ...]
     open_questions: tuple[str, ...]
     behind: int
     """Events that other sources have and its heads do not reach; no fault by itself."""
@@ -165,35 +186,36 @@ def _authorities(replay: Replay) -> list[Authority]:
 
 def _verdict(audit: Audit, found: FoundManifest) -> ManifestVerdict:
     manifest, replay = found.manifest, audit.replay
-    lies, unsure = list(found.faults), list[str]()
+    lies, unsure = [Lie(LieKind.SEGMENT, words) for words in found.faults], list[str]()
     if found.missing:
         unsure.append(f"{found.missing} of its {len(manifest.segments)} segments could not be fetched")
     heads = [cid for cid in manifest.heads if cid != replay.ledger]
-    for cid in heads:
-        linked = replay.find(cid)
-        if linked is None:
-            unsure.append(f"its head {cid} could not be judged")
-        elif linked.refused:
-            lies.append(f"its head {cid} is refused")
-    if lies[len(found.faults) :] or unsure:
+    known = {cid: replay.find(cid) for cid in heads}
+    lies += [
+        Lie(LieKind.HEAD, f"its head {cid} is refused") for cid, linked in known.items() if linked and linked.refused
+    ]
+    unjudged = [cid for cid, linked in known.items() if linked is None]
+    unsure += [f"its head {cid} could not be judged, for want of what it links" for cid in unjudged]
+    if unjudged or any(lie.kind is LieKind.HEAD for lie in lies):
         return ManifestVerdict(found, tuple(lies), tuple(unsure), 0)
     past = _closure(replay, heads)
     if len(past) != manifest.events:
-        lies.append(f"it says {manifest.events} events, and its heads reach {len(past)}")
-    if left_out := len(past - found.packed):
-        lies.append(f"its segments leave out {left_out} events that its heads reach")
+        lies.append(Lie(LieKind.EVENTS, f"it says {manifest.events} events, and its heads reach {len(past)}"))
+    if not found.missing and (left_out := len(past - found.packed)):
+        lies.append(Lie(LieKind.LEFT_OUT, f"its segments leave out {left_out} events that its heads reach"))
     board = _board_of(audit, past)
     if board.board.heads != manifest.heads:
-        lies.append("its heads are not the heads of what they reach (C2)")
+        lies.append(Lie(LieKind.HEADS, "its heads are not the heads of what they reach (C2)"))
     if manifest.reducer != REDUCER_VERSION:
         unsure.append(f"its state root is of reducer version {manifest.reducer}, not {REDUCER_VERSION}")
     elif board.board.state_root() != manifest.state_root:
-        lies.append(f"its state root is {manifest.state_root.hex()}, not {board.board.state_root().hex()} (C6)")
+        words = f"its state root is {manifest.state_root.hex()}, not {board.board.state_root().hex()} (C6)"
+        lies.append(Lie(LieKind.STATE_ROOT, words))
     lies += _withheld(replay, found, past)
     return ManifestVerdict(found, tuple(lies), tuple(unsure), replay.events - len(past))
 
 
-def _withheld(replay: Replay, found: FoundManifest, past: set[Cid]) -> Iterable[str]:
+def _withheld(replay: Replay, found: FoundManifest, past: set[Cid]) -> list[Lie]:
     """Return what the publisher leaves out of its manifest though it had made it itself, long before by its own times.
 
     A lease's worth of time is left for publishing; that others have more is no fault.
@@ -205,9 +227,8 @@ def _withheld(replay: Replay, found: FoundManifest, past: set[Cid]) -> Iterable[
         for node in own
         if node.counts and node.cid not in past and replay.board.store.event(node.cid).time < before
     ]
-    return [
-        f"it leaves out {len(hidden)} events its own publisher had signed before, such as {cid}" for cid in hidden[:1]
-    ]
+    words = "events its own publisher had signed before, such as"
+    return [Lie(LieKind.WITHHELD, f"it leaves out {len(hidden)} {words} {cid}") for cid in hidden[:1]]
 
 
 def _closure(replay: Replay, heads: Iterable[Cid]) -> set[Cid]:

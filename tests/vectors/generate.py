@@ -23,6 +23,7 @@ from ledger.events import EVENT_PREFIX, TaskKey
 from ledger.keys import did_key
 from ledger.multibase import encode_base58btc
 from ledger.operations import Backoff
+from tests.vectors.audit_vector import audit_vector
 from tests.vectors.board_vector import Json, board_vector
 from tests.vectors.boards import SCENES
 from tests.vectors.car_vector import write_files
@@ -56,6 +57,7 @@ def generate(folder: Path) -> None:
         ("hints", hints_vector),
         ("segments", segments_vector),
         ("exchange", exchange_vector),
+        ("audit", audit_vector),
     ):
         write_json(folder / f"{name}.json", make())
     for scene in SCENES:

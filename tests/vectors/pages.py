@@ -20,7 +20,7 @@ EXAMPLE: Final = "claim"
 """The event of boards/life.json that specs/events.md shows whole."""
 PAGES: Final = (
     *("events", "acceptance", "authority", "tasks", "clock", "assignment"),
-    *("car", "exchange", "segments", "hints"),
+    *("car", "exchange", "segments", "hints", "audit"),
 )
 LETTERS: Final = {"F0": "ab", "F1": "abcdef", "F2": "abcde", "F3": "abc"}
 """Rules whose letters are rules of their own: what is without effect is reported under them."""

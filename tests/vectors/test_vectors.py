@@ -45,6 +45,7 @@ from ledger.operations import Backoff
 from ledger.ranges import Span, fingerprint, opening
 from ledger.replica import ExchangeError
 from tests.support.logs import reconcile
+from tests.vectors.audit_vector import findings_told, judged, standing_told
 from tests.vectors.board_vector import Names, told
 from tests.vectors.exchange_vector import DECODERS, ENCODERS, log_of, place
 from tests.vectors.generate import VECTORS, generate
@@ -53,7 +54,7 @@ from tests.vectors.pages import PAGES, TEST, event_example, part_of, rule_table,
 from tests.vectors.readable import dag_json
 from tests.vectors.segment_check import check_segments
 from tests.vectors.turns import scheduling_vector
-from tests.vectors.world import key_of
+from tests.vectors.world import ACTOR_NAMES, key_of
 
 SPECS = VECTORS.parent
 RULES = [rule for page in PAGES for rule in rules_of((SPECS / f"{page}.md").read_text(encoding="utf-8"))]
@@ -129,6 +130,7 @@ def check(name: str) -> None:
         "hints.json": check_hints,
         "segments.json": check_segments,
         "exchange.json": check_exchange,
+        "audit.json": check_audit,
     }
     (check_board if name.startswith("boards/") else checks[name])(load(name))
 
@@ -325,6 +327,33 @@ def check_views(vector: Any, snapshot: Snapshot, names: Names, intake: Intake) -
 def check_scheduling(vector: Any) -> None:
     """Ranks, instants and queues are as said."""
     assert scheduling_vector() == vector
+
+
+# ---- audit
+
+
+def check_audit(vector: Any) -> None:
+    """From the blocks alone: findings, what is told of each event, and what of manifests is false."""
+    ledgers = {told["name"]: told for told in vector["ledgers"]}
+    for one in vector["ledgers"]:
+        names = {Cid.parse(said["cid"]): said["name"] for said in one["events"]}
+        tasks = {TaskKey(bytes.fromhex(key)): task for task, key in one["tasks"].items()}
+        audit = judged(bytes.fromhex(one["genesis"]), [bytes.fromhex(said["block"]) for said in one["events"]])
+        assert findings_told(audit, names, tasks) == one["findings"], one["name"]
+    for standing in vector["standings"]:
+        board = load(standing["board"])
+        names = {Cid.parse(said["cid"]): said["name"] for said in board["events"]}
+        names[Cid.parse(board["ledger"])] = "genesis"
+        audit = judged(bytes.fromhex(board["genesis"]), [bytes.fromhex(said["block"]) for said in board["events"]])
+        expected = {name: value for name, value in standing.items() if name != "board"}
+        assert standing_told(audit, names, ACTOR_NAMES) == expected, standing["board"]
+    one = ledgers[vector["manifests"]["ledger"]]
+    cids = {said["name"]: Cid.parse(said["cid"]) for said in one["events"]}
+    for case in vector["manifests"]["cases"]:
+        manifest = bytes.fromhex(case["block"]), [cids[name] for name in case["packed"]]
+        blocks = [bytes.fromhex(said["block"]) for said in one["events"]]
+        [verdict] = judged(bytes.fromhex(one["genesis"]), blocks, [manifest]).manifests
+        assert ([str(lie.kind) for lie in verdict.lies], verdict.behind) == (case["lies"], case["behind"]), case["name"]
 
 
 # ---- hints
