@@ -28,7 +28,7 @@ IN_SEGMENTS: Final[tuple[Mutation, ...]] = (
             "G2",
             "if first is None or (first.id, first.cid) != place:",
             "if False:",
-            f"{_PUBLISHING}::test_a_clock_set_back_loses_nothing",
+            f"{_PUBLISHING}::test_a_clock_that_jumps_under_a_publisher_loses_nothing",
         ),
     ),
     *in_file(

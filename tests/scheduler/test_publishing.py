@@ -322,6 +322,26 @@ def test_a_clock_set_back_loses_nothing() -> None:
         site.settle()
 
 
+def test_a_clock_that_jumps_under_a_publisher_loses_nothing() -> None:
+    """The same, without a new start in between: the last event that was read stands elsewhere now, so all is read."""
+    world = wild_world(4, 40)
+    blocks = sorted((event.event.time, event.block) for event in world.events.values())
+    with site_of(world) as site:
+        site.offer([block for _, block in blocks])
+        site.publisher.publish_segments()
+        site.now = blocks[20][0] - world.genesis.policy.skew_ms
+        for _ in range(3):
+            with site.home.writing() as writing:
+                writing.append(site.world.owners[0], [])
+            site.publisher.publish_segments()
+        site.now = FAR
+        site.offer([])
+        site.publisher.publish_segments()
+        site.check()
+        assert site.manifest().events == len(world.events) + 3
+        site.settle()
+
+
 def test_nothing_new_is_published_twice() -> None:
     """Where the log is as it was, the manifest stays the same; its name is published again, but seldom."""
     world = wild_world(5, 10)
