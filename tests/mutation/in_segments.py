@@ -10,6 +10,7 @@ _SEGMENTS: Final = "tests/ledger/test_segments.py"
 _PUBLISHING: Final = "tests/scheduler/test_publishing.py"
 _ODD: Final = f"{_SEGMENTS}::test_what_is_no_segment_is_said_and_what_is_whole_is_kept"
 _COPY: Final = f"{_PUBLISHING}::test_the_copy_is_the_log_and_closed_segments_never_change"
+_FENCE: Final = f"{_PUBLISHING}::test_what_is_beyond_a_fence_stays_packed_or_waits_for_a_link"
 _COLD: Final = f"{_PUBLISHING}::test_a_cold_peer_gets_all_of_it"
 
 IN_SEGMENTS: Final[tuple[Mutation, ...]] = (
@@ -22,8 +23,8 @@ IN_SEGMENTS: Final[tuple[Mutation, ...]] = (
     ),
     *in_file(
         "ledger/gathering.py",
-        ("G2", "if row.in_log and row.cid not in packed}", "if row.cid not in packed}", _COPY),
-        ("G2", "_late(log, outbox, fresh) if outbox.has_skipped() else {}", "{}", _COPY),
+        ("G2", "if row.in_log and row.cid not in packed}", "if row.cid not in packed}", _FENCE),
+        ("G2", "_late(log, outbox, fresh) if outbox.has_skipped() else {}", "{}", _FENCE),
         (
             "G2",
             "if first is None or (first.id, first.cid) != place:",
@@ -44,7 +45,7 @@ IN_SEGMENTS: Final[tuple[Mutation, ...]] = (
     *in_file(
         "ledger/publishing.py",
         ("G6", "segments.append(SegmentEntry(tail.cid, tail.events, len(tail.data)))", "", _COLD),
-        ("G6", "events=state.events,", "events=sum(one.events for one in segments),", _COPY),
+        ("G6", "events=state.events,", "events=sum(one.events for one in segments),", _FENCE),
         ("G8", "elif self._is_name_old(now_ms):", "elif False:", f"{_PUBLISHING}::test_nothing_new_is_published_twice"),
     ),
     *in_file(

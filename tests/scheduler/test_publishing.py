@@ -23,6 +23,7 @@ from ledger.keys import SigningKey
 from ledger.kubo_errors import KuboError
 from ledger.manifest import Manifest, decode_manifest
 from ledger.network_tables import NETWORK_NAME, open_network
+from ledger.operations import Admit, Revoke
 from ledger.outbox import SUPERSEDED_GRACE_MS, SUPERSEDED_MAX
 from ledger.publishing import Publisher
 from ledger.segments import unpack
@@ -32,7 +33,7 @@ from scheduler.published import log_state, publisher_of
 from scheduler.replica import replica_of
 from tests.support.memory_node import MemoryNode
 from tests.support.wild import wild_world
-from tests.support.worlds import CREATED, World
+from tests.support.worlds import CREATED, World, signing_key
 
 FAR = CREATED + 10**9
 KEY = SigningKey.from_seed(b"k" * 32)
@@ -151,6 +152,29 @@ def test_the_copy_is_the_log_and_closed_segments_never_change(seed: int, order: 
         site.check()
         site.settle()
         assert site.home.state_root() == reduce(world.ledger, world.genesis, world.events.values()).state_root
+
+
+def test_what_is_beyond_a_fence_stays_packed_or_waits_for_a_link() -> None:
+    """What left the log stays in its segment and counts no more; what never was in it is packed when it comes in."""
+    world = World()
+    owner, mal = world.owners[0], signing_key("mal")
+    grant = world.event(owner, Admit(mal.actor, ("worker",)))
+    before = world.event(mal, parents=[grant])
+    revoke = world.event(owner, Revoke(grant, mal.actor, ()), parents=[grant])
+    after = world.event(mal, parents=[grant], time=world.time_of(before) + 5)
+    link = world.event(owner, parents=[after, revoke])
+    with site_of(world) as site:
+
+        def publish(*cids: Cid) -> tuple[int, int]:
+            site.offer([world.events[cid].block for cid in cids])
+            site.publisher.publish_segments()
+            site.check()
+            manifest = site.manifest()
+            return manifest.events, sum(entry.events for entry in manifest.segments)
+
+        assert publish(grant, before) == (2, 2)
+        assert publish(revoke, after) == (2, 3)
+        assert publish(link) == (4, 5)
 
 
 @settings(max_examples=15, deadline=None)
