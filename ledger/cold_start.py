@@ -18,10 +18,9 @@ from typing import Final
 
 from ledger.ahead import check_ahead
 from ledger.cid import Cid
-from ledger.exchange import BATCH_BLOCKS, Replica, Totals, past_without
 from ledger.fetching import PARALLEL, Get, from_sources, in_order
-from ledger.gathering import LogState
 from ledger.manifest import Manifest, SegmentEntry
+from ledger.replica import BATCH_BLOCKS, Replica, Totals, past_without
 from ledger.segments import SEGMENT_BYTES_MAX, unpack
 
 BAD_SEGMENTS_MAX: Final = 16
@@ -74,7 +73,6 @@ def fetch_segments(
     now_ms: Callable[[], int],
     *,
     parallel: int = PARALLEL,
-    state: Callable[[], LogState] | None = None,
     step: Callable[[int, int], None] = lambda done, of: None,
 ) -> Fetched:
     """Take the events of all segments of `manifest` into a replica, and say what of it is not so; never raises for it.
@@ -85,7 +83,6 @@ def fetch_segments(
         get: the sources, all distrusted.
         now_ms: the clock.
         parallel: how many segments are fetched at once.
-        state: what the replica's log is at, to compare with; without it no state root is compared.
         step: told how many segments of how many have been read, by another thread.
 
     """
@@ -100,7 +97,7 @@ def fetch_segments(
         # What came late may be what the segments after it waited for, in vain where the waiting room was full.
         reading.take(entries[missing[0][0] :], step)
     reading.conclude()
-    _check_claims(into, manifest, state, found)
+    _check_claims(into, manifest, found)
     return found
 
 
@@ -187,7 +184,7 @@ class _Reading:
         return unpacked.events.values()
 
 
-def _check_claims(into: Replica, manifest: Manifest, state: Callable[[], LogState] | None, found: Fetched) -> None:
+def _check_claims(into: Replica, manifest: Manifest, found: Fetched) -> None:
     """Compare heads, number of events and state root with what is here now."""
     faults = found.faults
     with into.reading():
@@ -201,7 +198,7 @@ def _check_claims(into: Replica, manifest: Manifest, state: Callable[[], LogStat
         faults.append(Fault(FaultKind.HEADS, words, head))
     if absent:
         return
-    here = state() if state is not None and is_same else None
+    here = into.state() if into.state is not None and is_same else None
     if here is not None and here.heads == manifest.heads:
         events = here.events
         if here.reducer == manifest.reducer:
@@ -212,5 +209,5 @@ def _check_claims(into: Replica, manifest: Manifest, state: Callable[[], LogStat
     if events != manifest.events:
         faults.append(Fault(FaultKind.COUNT, f"{events} events lead to the heads, {manifest.events} are said"))
     if found.root_agrees is False:
-        words = f"the board's state root is {here.state_root.hex() if here else ''}, another is said"
+        words = f"the board has another state root than {manifest.state_root.hex()}, which is said"
         faults.append(Fault(FaultKind.ROOT, words))

@@ -14,9 +14,9 @@ from typing import Final
 
 from ledger.blobs import BLOB_BYTES_MAX, BlobFate
 from ledger.cid import Cid
-from ledger.exchange import Replica
 from ledger.kubo import KuboClient
 from ledger.kubo_errors import KuboError
+from ledger.replica import Replica
 
 PARALLEL: Final = 8
 """Blocks that are fetched at once."""

@@ -16,6 +16,7 @@ from ledger.acceptance import unsafe_signed
 from ledger.cid import Cid
 from ledger.intake import Intake
 from ledger.outbox import START, Outbox, Place
+from ledger.replica import State
 
 BATCH_BYTES: Final = 8 * 1024 * 1024
 """Bytes of events that go to the node in one call, a block more at most."""
@@ -35,29 +36,16 @@ Arrivals = Callable[[int], Iterator[Arrival]]
 
 
 @dataclass(frozen=True, slots=True)
-class LogState:
-    """What a manifest says: heads of the log, ascending ((ledger,) for an empty one), its events, the board.s root.
-
-    All of one moment.
-    """
-
-    heads: tuple[Cid, ...]
-    events: int
-    reducer: int
-    state_root: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Published:
     """The side of a home that is published: its store, `reading` as one state of it, and its log.
 
-    `arrivals` is called within `reading`; `state` reads by itself.
+    `arrivals` is called within `reading`; `state` reads by itself, and has a state root.
     """
 
     intake: Intake
     reading: Callable[[], AbstractContextManager[object]]
     arrivals: Arrivals
-    state: Callable[[], LogState]
+    state: Callable[[], State]
 
 
 @dataclass(frozen=True, slots=True)

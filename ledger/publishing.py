@@ -16,13 +16,14 @@ from typing import Final
 
 from ledger.cid import Cid
 from ledger.database import Database
-from ledger.gathering import LogState, Published
+from ledger.gathering import Published
 from ledger.keys import SigningKey
 from ledger.kubo import KuboClient
 from ledger.kubo_errors import KuboError
 from ledger.manifest import Manifest, ManifestError, SegmentEntry, decode_manifest, sign_manifest
 from ledger.node_copy import NodeCopy
 from ledger.outbox import Outbox
+from ledger.replica import State
 from ledger.segments import Segment, section
 from ledger.sending import EventSender
 
@@ -141,6 +142,8 @@ class Publisher:
             tail = self._sender.open_segment()
             segments = [SegmentEntry(one.cid, one.events, one.size) for one in self._outbox.closed()]
             segments.append(SegmentEntry(tail.cid, tail.events, len(tail.data)))
+            if state.reducer is None or state.state_root is None:
+                raise PublishError("a log without a board has no state root to be named in a manifest")
             last = self._last_manifest()
             now_ms = self._now_ms()
             manifest = Manifest(
@@ -162,7 +165,7 @@ class Publisher:
             self._sweep()
             return self.manifest
 
-    def _settled_state(self) -> LogState | None:
+    def _settled_state(self) -> State | None:
         """Return a state of the log all of which is packed."""
         for _ in range(_TRIES):
             state = self._log.state()

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crdt.state_root import REDUCER_VERSION
 from ledger.cid import Cid
 from ledger.database import Database
-from ledger.gathering import Arrival, LogState, Published
+from ledger.gathering import Arrival, Published
 from ledger.keys import SigningKey
 from ledger.kubo import KuboClient
 from ledger.publishing import Publisher
 from ledger.store import intact
 from scheduler.home import Home
+from scheduler.replica import state_of
 
 _ARRIVALS = """SELECT blocks.id, blocks.cid, blocks.block, nodes.in_log FROM blocks JOIN nodes ON nodes.cid = blocks.cid
     WHERE blocks.id >= ? ORDER BY blocks.id"""
@@ -28,17 +28,10 @@ def publisher_of(home: Home, network: Database, client: KuboClient, key: Signing
 
 def published(home: Home) -> Published:
     """Return the side of `home` that is published."""
-    return Published(home.intake, home.reading, lambda first: arrivals(home, first), lambda: log_state(home))
+    return Published(home.intake, home.reading, lambda first: arrivals(home, first), lambda: state_of(home))
 
 
 def arrivals(home: Home, first: int) -> Iterator[Arrival]:
     """Yield the accepted events with an id of `first` or greater, ascending; within a reading of the home."""
     for id_, cid, block, in_log in home.database.connection.execute(_ARRIVALS, (first,)):
         yield Arrival(id_, Cid(cid), intact(home.database, cid, block), bool(in_log))
-
-
-def log_state(home: Home) -> LogState:
-    """Return heads, number of events and state root of the home's log, of one moment."""
-    home.state_root()  # hashes what is new, and keeps it
-    with home.reading():
-        return LogState(home.board.heads, sum(home.board.vector.values()), REDUCER_VERSION, home.board.state_root())

@@ -26,7 +26,7 @@ from ledger.network_tables import open_network
 from ledger.publishing import Publisher
 from ledger.segments import unpack
 from scheduler.home import Home
-from scheduler.published import log_state, publisher_of
+from scheduler.published import publisher_of
 from scheduler.replica import replica_of
 from tests.support.kubo import Nodes, wait_for
 from tests.support.wild import wild_world
@@ -100,7 +100,7 @@ def check_copy(home: Home, client: KuboClient, manifest: Manifest) -> None:
 def cold_copy(home: Home, folder: Path, manifest: Manifest, get: Get) -> None:
     """See that a cold peer comes to the same board by the segments."""
     with Home.enter(folder, home.genesis.encode(), clock=lambda: FAR) as cold:
-        found = fetch_segments(replica_of(cold), manifest, get, lambda: FAR, state=lambda: log_state(cold))
+        found = fetch_segments(replica_of(cold), manifest, get, lambda: FAR)
         assert (found.faults, found.root_agrees, found.segments) == ([], True, len(manifest.segments))
         assert cold.state_root() == home.state_root()
 

@@ -18,8 +18,7 @@ from ledger.keys import SigningKey
 from ledger.manifest import Manifest, SegmentEntry, decode_manifest, sign_manifest
 from ledger.segments import Packer, Segment, section
 from scheduler.home import Home
-from scheduler.published import log_state
-from scheduler.replica import replica_of
+from scheduler.replica import replica_of, state_of
 from tests.support.wild import wild_world
 from tests.support.worlds import CREATED, World, a_spec
 
@@ -43,7 +42,9 @@ class Source:
             closed = [segment for segment in map(packer.add, parts) if segment is not None]
             self.segments: list[Segment] = [*closed, packer.open_segment()]
         self.blocks = {segment.cid: segment.data for segment in self.segments}
-        state = log_state(self.home)
+        state = state_of(self.home)
+        assert state.reducer is not None
+        assert state.state_root is not None
         entries = tuple(SegmentEntry(one.cid, one.events, len(one.data)) for one in self.segments)
         self.manifest = self.signed(
             Manifest(world.ledger, KEY.actor, FAR, state.heads, state.events, state.reducer, state.state_root, entries)
@@ -77,9 +78,7 @@ def cold(tmp_path: Path, source: Source) -> Iterator[Home]:
 
 def fetch(cold: Home, manifest: Manifest, get: Get, parallel: int = 8) -> Fetched:
     """Fetch into a home."""
-    return fetch_segments(
-        replica_of(cold), manifest, get, lambda: FAR, parallel=parallel, state=lambda: log_state(cold)
-    )
+    return fetch_segments(replica_of(cold), manifest, get, lambda: FAR, parallel=parallel)
 
 
 def kinds(found: Fetched) -> set[FaultKind]:

@@ -29,7 +29,7 @@ from ledger.publishing import Publisher
 from ledger.segments import unpack
 from ledger.signing import sign_event
 from scheduler.home import Home
-from scheduler.published import log_state, publisher_of
+from scheduler.published import publisher_of
 from scheduler.replica import replica_of
 from tests.support.memory_node import MemoryNode
 from tests.support.wild import wild_world
@@ -188,9 +188,7 @@ def test_a_cold_peer_gets_all_of_it(seed: int, order: int, steps: int) -> None:
             site.publisher.publish_events()
         site.publisher.publish_segments()
         with Home.enter(site.folder / "cold", world.genesis.encode(), clock=lambda: FAR) as cold:
-            found = fetch_segments(
-                replica_of(cold), site.manifest(), from_node(site.node), lambda: FAR, state=lambda: log_state(cold)
-            )
+            found = fetch_segments(replica_of(cold), site.manifest(), from_node(site.node), lambda: FAR)
             assert (found.faults, found.root_agrees) == ([], True)
             assert cold.state_root() == site.home.state_root()
 

@@ -15,7 +15,6 @@ from ledger.manifest import ManifestError, decode_manifest
 from ledger.outbox import SUPERSEDED_GRACE_MS
 from ledger.segments import Packer, section, unpack
 from scheduler.home import Home
-from scheduler.published import log_state
 from scheduler.replica import replica_of
 from tests.vectors.world import key_of
 
@@ -78,7 +77,7 @@ def _reading(vector: Any, board: Any, case: Any) -> tuple[int, list[str]]:
         Home.enter(Path(folder), bytes.fromhex(board["genesis"]), clock=lambda: vector["now"]) as home,
     ):
         manifest = decode_manifest(bytes.fromhex(case["manifest"]))
-        found = fetch_segments(replica_of(home), manifest, get, home.now_ms, state=lambda: log_state(home))
+        found = fetch_segments(replica_of(home), manifest, get, home.now_ms)
         return found.taken.accepted, [KINDS[fault.kind] for fault in found.faults]
 
 
