@@ -10,7 +10,7 @@ from crdt.conduct import FINDINGS_MAX, Finding
 from crdt.order import anchor_of, distance
 from crdt.prospect import FOLLOWS_MAX
 from ledger.cid import Cid
-from ledger.operations import Admit, Cancel, Claim, Complete, Join, Prioritize, Renew, Revoke
+from ledger.operations import Admit, Cancel, Claim, Complete, Join, Leave, Prioritize, Renew, Revoke
 from tests.audit.judging import findings_of
 from tests.support.worlds import CREATED, POLICY, World, a_spec, signing_key
 
@@ -76,10 +76,10 @@ def test_a_merge_of_more_heads_than_parents_is_no_fork(ledger: Ledger) -> None:
 def test_who_was_revoked_by_mistake_need_not_link_what_became_void(ledger: Ledger) -> None:
     """The first event under a new grant has not the voided ones in its past, and is no fork (R6)."""
     ledger.world.event(ledger.near)
-    ledger.world.event(ledger.olga, Revoke(ledger.grant, ledger.near.actor, ()))
-    again = ledger.world.event(ledger.olga, Admit(ledger.near.actor, ROLES))
-    parents = [cid for cid, event in ledger.world.events.items() if event.event.actor == ledger.olga.actor]
-    ledger.world.event(ledger.near, parents=parents, grant=again)
+    ledger.world.event(ledger.olga, Revoke(ledger.grant, ledger.near.actor, ()), parents=(ledger.submit,))
+    mine = [cid for cid, event in ledger.world.events.items() if event.event.actor == ledger.olga.actor]
+    again = ledger.world.event(ledger.olga, Admit(ledger.near.actor, ROLES), parents=mine)
+    ledger.world.event(ledger.near, parents=(again,), grant=again)
     assert not ledger.found()
 
 
@@ -208,6 +208,15 @@ def test_nobody_waits_for_a_worker_whose_join_it_had_not_seen() -> None:
     joined = world.event(far, Join(), parents=(asked,))
     world.event(far, Claim(op.key, (asked,), 1_000), parents=(joined,))
     assert not findings_of(world).kept
+
+
+def test_a_worker_whose_leaving_was_not_seen_is_waited_for(ledger: Ledger) -> None:
+    """What counts is what the claim's author had seen, not what the auditor knows."""
+    join = next(cid for cid, one in ledger.world.events.items() if one.event.actor == ledger.near.actor)
+    gone = ledger.world.event(ledger.near, Leave(), parents=(join,))
+    claim = ledger.world.event(ledger.far, ledger.claim(), parents=(ledger.submit,), time=CREATED + 20)
+    assert ledger.world.events[gone].event.height < ledger.world.events[claim].event.height
+    assert ledger.found() == [("J3", claim)]
 
 
 def test_who_is_not_at_work_takes_nothing_of_its_own_accord(ledger: Ledger) -> None:
