@@ -76,7 +76,8 @@ def test_a_merge_of_more_heads_than_parents_is_no_fork(ledger: Ledger) -> None:
 def test_who_was_revoked_by_mistake_need_not_link_what_became_void(ledger: Ledger) -> None:
     """The first event under a new grant has not the voided ones in its past, and is no fork (R6)."""
     ledger.world.event(ledger.near)
-    ledger.world.event(ledger.olga, Revoke(ledger.grant, ledger.near.actor, ()), parents=(ledger.submit,))
+    later = ledger.world.event(ledger.olga, parents=(ledger.submit,))  # so that the revocation comes after it
+    ledger.world.event(ledger.olga, Revoke(ledger.grant, ledger.near.actor, ()), parents=(later,))
     mine = [cid for cid, event in ledger.world.events.items() if event.event.actor == ledger.olga.actor]
     again = ledger.world.event(ledger.olga, Admit(ledger.near.actor, ROLES), parents=mine)
     ledger.world.event(ledger.near, parents=(again,), grant=again)
