@@ -30,7 +30,14 @@ from ledger.exchange import (
     sync_stores,
     sync_with,
 )
-from ledger.exchange_codec import MESSAGE_BYTES_MAX, Want, decode_receipt, encode_want
+from ledger.exchange_codec import (
+    MESSAGE_BYTES_MAX,
+    Frontier,
+    Want,
+    decode_receipt,
+    encode_frontier,
+    encode_want,
+)
 from ledger.ranges import Span
 from ledger.replica import AcceptedLog
 from ledger.store import Bound, EventStore, Item
@@ -219,6 +226,9 @@ def test_two_ledgers_and_one_store(tmp_path: Path) -> None:
     a, b = Home(tmp_path / "a", World()), Home(tmp_path / "b", World(name="other"))
     with pytest.raises(ExchangeError, match="this is ledger"):
         sync_stores(a.replica, b.replica, lambda: T0)
+    other = encode_frontier(Frontier(b.replica.intake.ledger, (b.replica.intake.ledger,)))
+    with pytest.raises(ExchangeError, match="this is ledger"), carrier_to(a.replica).ask("delta", other):
+        pass
     with pytest.raises(ExchangeError, match="both sides"):
         sync_stores(a.replica, a.replica, lambda: T0)
 

@@ -283,3 +283,18 @@ def test_heads_that_nobody_has(world: World, full: Home, new: Home) -> None:
     synced = sync_with(new.replica, liar, lambda: T0)
     assert (synced.pulled.is_complete, synced.pulled.taken.accepted) == (False, len(world.blocks))
     assert liar.traffic.round_trips <= 4
+
+
+def test_several_at_once(tmp_path: Path, world: World, full: Home) -> None:
+    """Several who pull from one store at the same time, each in a thread of its own, all get the whole log."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    homes = [Home(tmp_path / f"{number}", world) for number in range(4)]
+    answerer = Answerer(full.replica, lambda: T0)
+
+    def bring(home: Home) -> bool:
+        return pull(home.replica, CallCarrier(answerer), lambda: T0).is_complete
+
+    with ThreadPoolExecutor(len(homes)) as pool:
+        assert all(pool.map(bring, homes))
+    assert all(set(home.accepted()) == set(full.accepted()) for home in homes)

@@ -232,7 +232,12 @@ IN_LEDGER: Final[tuple[Mutation, ...]] = (
             "if False:",
             f"{_RANGES}::test_answers_that_lead_nowhere_are_refused",
         ),
-        ("X10", "        said.append(Fingerprint(Span(LOWEST, high), 0, None))\n", "        pass\n"),
+        (
+            "X10",
+            "        said.append(Fingerprint(Span(LOWEST, high), 0, None))\n",
+            "        pass\n",
+            f"{_RANGES}::test_where_they_differ_at_the_end_only_little_is_said",
+        ),
         (
             "X10",
             "if found.count > FEW_EVENTS:\n            room -= found.count",
