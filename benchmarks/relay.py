@@ -116,13 +116,13 @@ class Relay:
             await asyncio.wait(rest, timeout=_DEADLINE_S / 2)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut:
+        there, away = None, None
+        if not self._is_cut:
+            with contextlib.suppress(OSError):
+                there, away = await asyncio.open_connection(*self._target, limit=_PIECE_BYTES)
+        if there is None or away is None:
             writer.transport.abort()
-            return
-        try:
-            there, away = await asyncio.open_connection(*self._target, limit=_PIECE_BYTES)
-        except OSError:
-            writer.transport.abort()
+            await _closed(writer)
             return
         self.counts.connections += 1
         ends = (writer, away)
@@ -144,6 +144,9 @@ class Relay:
 
         await asyncio.gather(self._carry(reader, away, count_up), self._carry(there, writer, count_down))
         self._links.difference_update(ends)
+        for end in ends:
+            end.close()
+            await _closed(end)
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: Callable[[int], None]
@@ -196,6 +199,12 @@ class Relay:
             writer.transport.abort()
         finally:
             taking.cancel()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Return once the socket is closed, however it ended."""
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def main() -> None:

@@ -106,6 +106,7 @@ CODES: Final[dict[str, ExitCode]] = {
     "ledger.ipns.IpnsError": ExitCode.USAGE,
     "ledger.gateway.GatewayUrlError": ExitCode.USAGE,
     "scheduler.audit_sources.NothingToAuditError": ExitCode.UNREACHABLE,
+    "ledger.exchange_client.NotServedError": ExitCode.NOT_ALLOWED,
     "ledger.carrier.UnreachableError": ExitCode.UNREACHABLE,
     "ledger.carrier.MisbehaviourError": ExitCode.INVALID,
     "ledger.replica.ExchangeError": ExitCode.REFUSED,

@@ -152,7 +152,7 @@ class Endpoints:
         """Return all endpoints, by address."""
         columns = "address, is_given, wanted, met, failures, fault, said"
         with self._network.reading() as connection:
-            rows = connection.execute(f"SELECT {columns} FROM endpoints ORDER BY address").fetchall()  # noqa: S608 — constants
+            rows = connection.execute(f"SELECT {columns} FROM endpoints ORDER BY address").fetchall()  # noqa: S608 — only constants
         found = []
         for address, is_given, *rest in rows:
             with suppress(EndpointError):  # written by another version of this program

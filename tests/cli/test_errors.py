@@ -25,6 +25,8 @@ from tests.cli.program import Program, operation_lines
 INTERNAL = {
     "ledger.multibase.MultibaseError",
     "ledger.bounded_socket.OverLimitError",
+    "ledger.challenge.ChallengeError",
+    "ledger.doorkeeper.NotAdmittedError",
     "ledger.gateway.GatewayError",
     "ledger.gateway_transport.MeterError",
     "crdt.clock.ClockError",

@@ -11,6 +11,7 @@ _CAR: Final = "tests/ledger/test_car.py"
 _CAR_IO: Final = "tests/ledger/test_car_io.py"
 _EXCHANGE: Final = "tests/ledger/test_exchange.py"
 _HOSTILE: Final = "tests/ledger/test_hostile_answers.py"
+_DOOR: Final = "tests/ledger/test_doorkeeper.py"
 _RANGES: Final = "tests/ledger/test_ranges.py"
 
 IN_LEDGER: Final[tuple[Mutation, ...]] = (
@@ -275,5 +276,34 @@ IN_LEDGER: Final[tuple[Mutation, ...]] = (
             "iter(())",
             f"{_EXCHANGE}::test_an_offer_is_asked_for_its_blobs",
         ),
+    ),
+    *in_file(
+        "ledger/challenge.py",
+        (
+            "X14",
+            "if not verify_signature(proof.actor, message, proof.signature):",
+            "if False:",
+            f"{_DOOR}::test_only_the_key_itself_answers_and_in_this_ledger",
+        ),
+    ),
+    *in_file(
+        "ledger/exchange_server.py",
+        (
+            "X15",
+            'if environ.get("REQUEST_METHOD") != "POST":',
+            "if False:",
+            "tests/scheduler/test_serving.py::test_a_strange_request_gets_a_short_answer",
+        ),
+    ),
+    *in_file(
+        "ledger/doorkeeper.py",
+        ("X17", "if proof.nonce in self._used:", "if False:", f"{_DOOR}::test_an_answer_counts_once_and_in_time"),
+        (
+            "X17",
+            "if not made <= now <= made + CHALLENGE_MS:",
+            "if False:",
+            f"{_DOOR}::test_an_answer_counts_once_and_in_time",
+        ),
+        ("X18", "if not self._admits(session.actor):", "if False:", f"{_DOOR}::test_a_revoked_member_is_out_at_once"),
     ),
 )

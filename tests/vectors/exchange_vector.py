@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from ledger.aside import Refused
+from ledger.challenge import NONCE_BYTES, Challenge, answer_challenge, encode_challenge, encode_proof, signed_bytes
 from ledger.cid import Cid
 from ledger.codec import Encodable, encode
 from ledger.exchange_codec import (
@@ -28,6 +30,8 @@ from ledger.exchange_codec import (
     encode_state,
     encode_want,
 )
+from ledger.exchange_server import PATH, SCHEME_PROOF, headers_of
+from ledger.keys import ActorKey, SigningKey
 from ledger.ranges import Fingerprint, Listed, Span, fingerprint, opening
 from ledger.replica import State, Totals
 from ledger.store import Bound, Item
@@ -79,7 +83,7 @@ def exchange_vector() -> Json:
     numbers = {place(number)[1]: number for number in (*MINE, *THEIRS)}
     return {
         "what": "Messages of an exchange on the ledger of boards/fences.json, and a reconciliation of two logs.",
-        "rules": ["X6", "X7", "X9", "X10", "X11", "X12", "X13", "X16"],
+        "rules": ["X6", "X7", "X9", "X10", "X11", "X12", "X13", "X14", "X15", "X16", "X17", "X18"],
         "ledger": str(ledger),
         "messages": [
             {"kind": kind, "what": what, "bytes": message.hex()} for kind, what, message in _messages(ledger, heads)
@@ -98,7 +102,45 @@ def exchange_vector() -> Json:
             "wanted": sorted(numbers[cid] for cid in run.wanted),
             "lacking": sorted(numbers[cid] for cid in run.lacking),
         },
+        "door": door_vector(ledger),
     }
+
+
+def door_vector(ledger: Cid) -> Json:
+    """Return a challenge, its answers for a key and for a peer id, and what lets nobody in."""
+    server, member = key_of("server"), key_of("member")
+    challenge = Challenge(ledger, server.actor, bytes(range(NONCE_BYTES)))
+    proofs = {audience: answer_challenge(member, challenge, audience) for audience in (None, "12D3KooWpeer")}
+    true = proofs[None]
+    false = [
+        ("of another key", replace(true, actor=server.actor)),
+        ("for another audience", replace(true, audience="12D3KooWother")),
+        ("over another nonce", replace(true, nonce=bytes(NONCE_BYTES))),
+        ("over another ledger", answer_challenge(member, replace(challenge, ledger=Cid.of(b"other")))),
+        ("a key of small order", replace(true, actor=ActorKey(b"\x01" + bytes(31)))),
+    ]
+    return {
+        "server_seed": seed_of("server").hex(),
+        "member_seed": seed_of("member").hex(),
+        "challenge": encode_challenge(challenge).hex(),
+        "signed": signed_bytes(ledger, true.nonce, true.audience, true.actor).hex(),
+        "proofs": [
+            {"audience": audience, "proof": encode_proof(proof).hex(), **headers_of(SCHEME_PROOF, encode_proof(proof))}
+            for audience, proof in proofs.items()
+        ],
+        "refused": [{"why": why, "proof": encode_proof(proof).hex()} for why, proof in false],
+        "path": PATH + "delta",
+    }
+
+
+def seed_of(name: str) -> bytes:
+    """Return the seed of a name's key."""
+    return hashlib.sha256(b"p2p-workflow exchange key " + name.encode()).digest()
+
+
+def key_of(name: str) -> SigningKey:
+    """Return the key of a name."""
+    return SigningKey.from_seed(seed_of(name))
 
 
 def _told(bound: Bound | None) -> list[int | str]:

@@ -34,10 +34,21 @@ from ledger.acceptance import (
     verify_genesis,
 )
 from ledger.car import CarError, read_car, write_car
+from ledger.challenge import (
+    ChallengeError,
+    answer_challenge,
+    decode_challenge,
+    decode_proof,
+    encode_proof,
+    signed_bytes,
+    verify_proof,
+)
 from ledger.cid import Cid, CidError
 from ledger.codec import decode, encode
+from ledger.doorkeeper import Doorkeeper, NotAdmittedError
 from ledger.events import Event, Genesis, TaskKey, VerifiedEvent, task_key
 from ledger.exchange_codec import decode_ranges
+from ledger.exchange_server import PATH, SCHEME_PROOF, headers_of
 from ledger.hint_gate import HintGate
 from ledger.hints import HintError
 from ledger.keys import ActorKey, SigningKey, did_key, parse_did_key, verify_signature
@@ -401,6 +412,37 @@ def check_exchange(vector: Any) -> None:
     assert run.rounds == rounds
     assert run.wanted == {place(number)[1] for number in expected["wanted"]}
     assert run.lacking == {place(number)[1] for number in expected["lacking"]}
+    check_door(vector["door"], ledger)
+
+
+def check_door(vector: Any, ledger: Cid) -> None:
+    """Challenges are answered as said; a true answer lets a member in once, a false one nobody."""
+    server, member = (SigningKey.from_seed(bytes.fromhex(vector[f"{name}_seed"])) for name in ("server", "member"))
+    challenge = decode_challenge(bytes.fromhex(vector["challenge"]))
+    assert (challenge.ledger, challenge.server) == (ledger, server.actor)
+    for case in vector["proofs"]:
+        proof = answer_challenge(member, challenge, case["audience"])
+        assert encode_proof(proof).hex() == case["proof"]
+        assert headers_of(SCHEME_PROOF, encode_proof(proof)) == {"Authorization": case["Authorization"]}
+        verify_proof(proof, ledger)
+    assert vector["path"] == PATH + "delta"
+    true = decode_proof(bytes.fromhex(vector["proofs"][0]["proof"]))
+    assert signed_bytes(ledger, true.nonce, true.audience, true.actor).hex() == vector["signed"]
+    for case in vector["refused"]:
+        with pytest.raises(ChallengeError):
+            verify_proof(decode_proof(bytes.fromhex(case["proof"])), ledger)
+    members = {member.actor}
+    keeper = Doorkeeper(ledger, server.actor, members.__contains__, lambda: 1_000_000)  # X17, X18
+    with pytest.raises(ChallengeError):  # true, but for a nonce that this server did not make
+        keeper.open_session(true)
+    proof = answer_challenge(member, keeper.challenge())
+    token = keeper.open_session(proof)
+    with pytest.raises(ChallengeError):
+        keeper.open_session(proof)
+    assert keeper.actor_of(token) == member.actor
+    members.clear()
+    with pytest.raises(NotAdmittedError):
+        keeper.actor_of(token)
 
 
 # ---- files
