@@ -55,12 +55,18 @@ class Batch:
     size: int
     place: Place
     events: dict[Cid, bytes]
-    skipped: list[Cid]
+    skipped: frozenset[Cid]
+    is_full: bool
 
 
-def gather(log: Published, outbox: Outbox) -> Batch | None:
-    """Return the next events to be published; None where all that is accepted has been looked at."""
-    size, place = outbox.size(), outbox.place()
+def gather(log: Published, outbox: Outbox, after: Batch | None = None) -> Batch | None:
+    """Return the next events to be published; None where all that is accepted has been looked at.
+
+    With `after`, those after a batch that is on its way and not remembered in the outbox yet.
+    """
+    if after is None:
+        after = Batch(outbox.size(), outbox.place(), {}, frozenset(), is_full=False)
+    place = after.place
     with log.reading():
         rows = log.arrivals(place.id)
         if place != START:
@@ -72,11 +78,16 @@ def gather(log: Published, outbox: Outbox) -> Batch | None:
         found = list(_some(rows))
         if not found:
             return None
-        packed = outbox.packed([row.cid for row in found])
+        packed = outbox.packed([row.cid for row in found]) | after.events.keys()
         fresh = {row.cid: row.block for row in found if row.in_log and row.cid not in packed}
-        late = _late(log, outbox, fresh) if outbox.has_skipped() else {}
-    skipped = [row.cid for row in found if not row.in_log and row.cid not in packed]
-    return Batch(size, Place(found[-1].id, found[-1].cid), late | fresh, skipped)
+        late = _late(log, outbox, after, fresh) if after.skipped or outbox.has_skipped() else {}
+    return Batch(
+        size=after.size + len(after.events),
+        place=Place(found[-1].id, found[-1].cid),
+        events=late | fresh,
+        skipped=frozenset(row.cid for row in found if not row.in_log and row.cid not in packed),
+        is_full=sum(len(row.block) for row in found) >= BATCH_BYTES,
+    )
 
 
 def has_gaps(log: Published, outbox: Outbox) -> bool:
@@ -94,7 +105,7 @@ def _some(rows: Iterable[Arrival]) -> Iterator[Arrival]:
             return
 
 
-def _late(log: Published, outbox: Outbox, fresh: dict[Cid, bytes]) -> dict[Cid, bytes]:
+def _late(log: Published, outbox: Outbox, after: Batch, fresh: dict[Cid, bytes]) -> dict[Cid, bytes]:
     """Return what was passed over and is in the log now, since `fresh` events reach it; in the linear order (C1).
 
     All of it arrived before any of these, so it can stand before them.
@@ -103,7 +114,8 @@ def _late(log: Published, outbox: Outbox, fresh: dict[Cid, bytes]) -> dict[Cid, 
     turn = list(fresh.values())
     while turn:
         links = {link for block in turn for link in unsafe_signed(block).event.links()}
-        late = outbox.skipped(links - found.keys())
+        links -= found.keys() | after.events.keys()
+        late = outbox.skipped(links) | (links & after.skipped)
         turn = [log.intake.get(cid).block for cid in late]
         found |= {cid: (unsafe_signed(block).event.height, block) for cid, block in zip(late, turn, strict=True)}
     return {cid: block for cid, (_, block) in sorted(found.items(), key=lambda item: (item[1][0], item[0]))}

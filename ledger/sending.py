@@ -8,6 +8,7 @@ and manifests (ledger.publishing).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from ledger.cid import Cid
@@ -28,6 +29,9 @@ class EventSender:
         self._outbox = outbox
         self._copy = copy
         self._now_ms = now_ms
+        self._thread = ThreadPoolExecutor(
+            1, "p2p-workflow-publish"
+        )  # it touches no database, and starts when it is used
         self._packer: Packer | None = None
         self._looked_for_gaps = False
         self._awaited_after = b""
@@ -57,18 +61,31 @@ class EventSender:
         self._looked_for_gaps = True
         self._mend()
         sent = 0
-        while (batch := gather(self._log, self._outbox)) is not None:
-            sent += self._send(batch)
+        batch = gather(self._log, self._outbox)
+        while batch is not None:
+            is_kept, ahead = self._send(batch)
+            sent += len(batch.events) if is_kept else 0
+            batch = ahead or gather(self._log, self._outbox)
         self._send_awaited()
         return sent
 
-    def _send(self, batch: Batch) -> int:
+    def _send(self, batch: Batch) -> tuple[bool, Batch | None]:
+        """Send a batch, and read the next one meanwhile where it is full; return whether it was kept, and that one."""
         packer, self._packer = self._opened(), None  # until it is kept, what is in memory is ahead of it
+        ahead = None
         sections = [section(cid, block) for cid, block in batch.events.items()]
         closed = [segment for segment in map(packer.add, sections) if segment is not None]
         if sections or not batch.size:
             self._outbox.supersede([segment.cid for segment in closed], self._now_ms())
-            self._copy.send([*self._genesis_section(batch.size), *sections], closed)
+            every = [*self._genesis_section(batch.size), *sections]
+            if batch.is_full:
+                sending = self._thread.submit(self._copy.send, every, closed)
+                try:
+                    ahead = gather(self._log, self._outbox, batch)
+                finally:
+                    sending.result()
+            else:
+                self._copy.send(every, closed)
         awaited = self._copy.send_blobs(blobs_of(batch.events))
         is_kept = self._outbox.advance(
             batch.size,
@@ -78,9 +95,10 @@ class EventSender:
             closed=closed,
             awaited=awaited,
         )
-        if is_kept:
-            self._packer = packer
-        return len(sections) if is_kept else 0
+        if not is_kept:
+            return False, None
+        self._packer = packer
+        return True, ahead
 
     def _genesis_section(self, position: int) -> list[bytes]:
         return [] if position else [section(self._copy.ledger, self._copy.genesis)]
