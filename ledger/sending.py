@@ -29,9 +29,7 @@ class EventSender:
         self._outbox = outbox
         self._copy = copy
         self._now_ms = now_ms
-        self._thread = ThreadPoolExecutor(
-            1, "p2p-workflow-publish"
-        )  # it touches no database, and starts when it is used
+        self._thread = ThreadPoolExecutor(1, "p2p-workflow-publish")  # sends; it touches no database
         self._packer: Packer | None = None
         self._looked_for_gaps = False
         self._awaited_after = b""

@@ -24,7 +24,7 @@ IN_SEGMENTS: Final[tuple[Mutation, ...]] = (
     *in_file(
         "ledger/gathering.py",
         ("G2", "if row.in_log and row.cid not in packed}", "if row.cid not in packed}", _FENCE),
-        ("G2", "_late(log, outbox, fresh) if outbox.has_skipped() else {}", "{}", _FENCE),
+        ("G2", "_late(log, outbox, after, fresh) if after.skipped or outbox.has_skipped() else {}", "{}", _FENCE),
         (
             "G2",
             "if first is None or (first.id, first.cid) != place:",
