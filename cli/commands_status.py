@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli.command import Command
-from cli.people import name_of
+from cli.people import name_of, person
 from cli.session import session_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 def status(context: typer.Context) -> None:
     """Show the tasks, peers and clock as this peer sees them."""
     from ledger.keys import did_key
+    from scheduler.peer_report import differing
 
     session = session_of(context)
     with session.first_use() as home:
@@ -45,8 +46,11 @@ def status(context: typer.Context) -> None:
                 "held_events": home.intake.held.count(),
                 "waiting_events": home.intake.waiting.count(),
                 "active_workers": len(home.board.active_workers()),
+                "roots_differ": [person(home, actor) for actor in differing(home.folder)],
             }
     session.output.result(document, _status_lines(document))
+    for one in document["roots_differ"]:
+        session.output.note(f"DEFECT: {one['name']} has the same events and another state root: see `peers`")
 
 
 def _counts(home: Home, actor: ActorKey | None) -> dict[str, int]:

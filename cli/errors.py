@@ -113,6 +113,7 @@ CODES: Final[dict[str, ExitCode]] = {
     "ledger.database.StoreMissingError": ExitCode.NOT_FOUND,
     "ledger.database.StoreBusyError": ExitCode.BUSY,
     "ledger.database.StoreError": ExitCode.STORAGE,
+    "scheduler.peer_presence.DaemonRunsError": ExitCode.REFUSED,
     "scheduler.invite.InviteError": ExitCode.USAGE,
     "scheduler.endpoints.EndpointError": ExitCode.USAGE,
     "ledger.kubo_build.KuboBuildError": ExitCode.INSTALLATION,

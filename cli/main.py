@@ -25,6 +25,7 @@ from cli import (
     commands_keys,
     commands_log,
     commands_members,
+    commands_peer,
     commands_replay,
     commands_status,
     commands_steer,
@@ -61,6 +62,7 @@ COMMANDS: Final = (
     commands_audit,
     commands_carry,
     commands_ipfs,
+    commands_peer,
 )
 """In the order in which `--help` lists them."""
 

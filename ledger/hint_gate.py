@@ -15,12 +15,12 @@ from ledger.cid import Cid
 from ledger.hints import HINT_BYTES_MAX, Hint, HintError, check_signature, decode_hint
 from ledger.keys import ActorKey
 
-SENDER_BURST: Final = 32
-"""Hints of one sender that are looked at without a pause, and ..."""
-SENDER_PER_S: Final = 8
+SENDER_BURST: Final = 64
+"""Messages of one sender that are looked at without a pause, and ..."""
+SENDER_PER_S: Final = 32
 """... how many of them each second after that."""
-TOTAL_BURST: Final = 512
-TOTAL_PER_S: Final = 128
+TOTAL_BURST: Final = 1_024
+TOTAL_PER_S: Final = 256
 """The same for all senders together: a stranger can have many names."""
 SENDERS_MAX: Final = 256
 """Senders whose rate is remembered; the longest silent is forgotten first."""
@@ -70,7 +70,7 @@ class HintGate:
             now_ms: the local time, ms since 1970.
             is_member: tells whether an actor is an owner, or has a grant that stands.
         """
-        self._check_rate(sender, now_ms)  # H5, before anything that costs
+        self.check_rate(sender, now_ms)  # H5, before anything that costs
         if len(data) > HINT_BYTES_MAX:
             raise HintError("H1", f"{len(data)} bytes, at most {HINT_BYTES_MAX}")
         hint = decode_hint(data)  # H1
@@ -81,7 +81,8 @@ class HintGate:
         self._remember(hint)
         return hint
 
-    def _check_rate(self, sender: str, now_ms: int) -> None:
+    def check_rate(self, sender: str, now_ms: int) -> None:
+        """Raise HintError (H5) for a message too many of this sender, or of all; `admit` does so by itself."""
         bucket = self._senders.pop(sender, None) or _Bucket(SENDER_BURST, now_ms)
         self._senders[sender] = bucket
         if len(self._senders) > SENDERS_MAX:

@@ -25,6 +25,7 @@ GIVEN_MAX: Final = 1_024
 PEERS_MAX: Final = 1_024
 """Actors whose last hint is kept, the longest silent forgotten first."""
 _FAULT_CHARS_MAX: Final = 500
+_KNOWN: Final = "SELECT address, is_given, wanted, met, failures, fault, said FROM endpoints ORDER BY address"
 _NODE: Final = re.compile(
     r"(?:/(?:ip4|ip6|dns|dns4|dns6|tcp|udp)/[^/\s]+|/(?:quic-v1|ws|wss|tls))*/p2p/([0-9A-Za-z]{20,128})"
 )
@@ -150,9 +151,8 @@ class Endpoints:
 
     def known(self) -> tuple[KnownEndpoint, ...]:
         """Return all endpoints, by address."""
-        columns = "address, is_given, wanted, met, failures, fault, said"
         with self._network.reading() as connection:
-            rows = connection.execute(f"SELECT {columns} FROM endpoints ORDER BY address").fetchall()  # noqa: S608 — only constants
+            rows = connection.execute(_KNOWN).fetchall()
         found = []
         for address, is_given, *rest in rows:
             with suppress(EndpointError):  # written by another version of this program
@@ -160,10 +160,10 @@ class Endpoints:
         return tuple(found)
 
     def met(self, endpoint: Endpoint, now_ms: int, said: bytes | None) -> None:
-        """Note that an exchange with an endpoint worked, and what it told of its state."""
+        """Note that an exchange with an endpoint worked, and what it told of its state, where it was asked."""
         with self._network.transaction() as connection:
             connection.execute(
-                "UPDATE endpoints SET met = ?, failures = 0, fault = NULL, said = coalesce(?, said) WHERE address = ?",
+                "UPDATE endpoints SET met = ?, failures = 0, fault = NULL, said = ? WHERE address = ?",
                 (now_ms, said, endpoint.address),
             )
 

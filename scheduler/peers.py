@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from crdt.clock import ClockError, MerkleClock
+from ledger.cid import Cid
 from ledger.keys import ActorKey, KeyFormatError, did_key, parse_did_key
+from scheduler.bootstrap import ask_now
 from scheduler.home import Home
 
 
@@ -84,7 +86,10 @@ class KnownPeers:
         return found
 
     def update(self, peer: str, clock: MerkleClock | Mapping[str, object]) -> None:
-        """Keep the clock a peer tells; raise ClockError, and keep what was, where it cannot be true or is another's."""
+        """Keep the clock a peer tells; raise ClockError, and keep what was, where it cannot be true or is another's.
+
+        Where it has heads that are not known here, a running daemon asks the peers for them at once.
+        """
         if not peer:
             raise ClockError("peer_id: a name is wanted")
         # Through the dict: it is checked, and what the caller changes later in its clock does not change ours.
@@ -98,6 +103,10 @@ class KnownPeers:
             with self._home.writing() as writing:
                 writing.heard(actor)
         self._told[peer] = Told(checked, self._home.now_ms())
+        with self._home.reading():
+            is_behind = not all(map(self._is_here, checked.heads))
+        if is_behind:
+            ask_now(self._home)
 
     def _called(self, peer: str, actor: ActorKey | None) -> set[str]:
         """Return what a peer may be called in its clock: as here, by its did:key, by a name it was admitted under."""
@@ -106,11 +115,13 @@ class KnownPeers:
         admitted = {member.name for member in self._home.board.roster().members if member.actor == actor}
         return {peer, did_key(actor), self.name_of(actor)} | {name for name in admitted if name is not None}
 
+    def _is_here(self, cid: Cid) -> bool:
+        return cid == self._home.ledger or self._home.board.store.find_node(cid) is not None
+
     def _check_counts(self, clock: MerkleClock) -> None:
         """Raise where a clock counts more events than its heads hold, as far as these heads are known here."""
         board = self._home.board
-        known = (cid == self._home.ledger or board.store.find_node(cid) is not None for cid in clock.heads)
-        if not clock.heads or not all(known):
+        if not clock.heads or not all(map(self._is_here, clock.heads)):
             return
         ours = {did_key(actor): count for actor, count in board.vector.items()}
         counted = {node: count for node, count in clock.vector.items() if count}

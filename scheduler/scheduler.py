@@ -38,7 +38,9 @@ class P2PWorkflowScheduler:
             The key in P2P_WORKFLOW_KEY signs only where the home has no key of that name and cannot admit one, or it is
             that very peer's; `peer_id` then is the name it was admitted under, else its did:key. A member that is no
             worker can submit and look; to take and complete tasks raises NotAMemberError.
-        bootstrap_peers: names of peers known from the start.
+        bootstrap_peers: names of peers known from the start; and addresses where peers are reached (a multiaddr that
+            ends in /p2p/ID, an http URL, or the token of `peer invite`), which a running `peer run` dials at once. A
+            token makes a new home enter its ledger.
         home: the home folder; None: P2P_WORKFLOW_HOME, else the platform's data folder. First use founds a ledger.
         labels: what this peer can do, for tasks that require it; None: as it joined last.
 

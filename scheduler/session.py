@@ -21,6 +21,7 @@ from ledger.events import Role, TaskKey
 from ledger.keys import did_key
 from ledger.operations import Join
 from scheduler.actions import ActionError, Taken, resolve
+from scheduler.bootstrap import enter_invited, keep_endpoints, read_bootstrap
 from scheduler.home import Home
 from scheduler.live import task_of
 from scheduler.membership import NotAMemberError
@@ -45,6 +46,8 @@ class Session:
         self._turn = threading.RLock()
         self._process = os.getpid()
         folder = home_folder(home)
+        bootstrap = read_bootstrap(bootstrap_peers)
+        enter_invited(folder, bootstrap)
         self.home, founded = Home.open_or_found(folder)
         try:
             if founded and folder not in _said_where:
@@ -54,8 +57,9 @@ class Session:
             self._is_at_work = False
             self.key = self.home.members.key_named(peer_id)
             self.peer_id = self._shown_id(peer_id)
+            keep_endpoints(self.home, bootstrap)
             self._work_if_worker()
-            self.peers = KnownPeers(self.home, self.key.actor, bootstrap_peers)
+            self.peers = KnownPeers(self.home, self.key.actor, bootstrap.names)
         except BaseException:
             self.home.close()
             raise

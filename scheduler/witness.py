@@ -16,6 +16,7 @@ from ledger.cid import Cid
 from ledger.events import Policy, Role, VerifiedEvent
 from ledger.keys import ActorKey, SigningKey
 from scheduler.home import Home
+from scheduler.home_keys import HomeKeys
 
 QUIET_MS_MIN: Final = 1_000
 """Shortest quiet time before a witness, ms, where the ledger's grace is shorter."""
@@ -58,6 +59,26 @@ class Patience:
             self._heads = heads
             self._quiet_until = now_ms + round(self.quiet_ms * (1 + self.draw()))
         return min(self._quiet_until, self._since + self.most_ms)
+
+
+class Witnesses:
+    """Witnesses for the idle workers of a home, when it is time."""
+
+    def __init__(self, home: Home, keys: HomeKeys, draw: Callable[[], float]) -> None:
+        self._home = home
+        self._keys = keys
+        self._patience = Patience.of(home.policy, draw)
+
+    def look(self, now_ms: int) -> int | None:
+        """Witness where it is time; return when it may be time next (ms since 1970), None for no reason at all."""
+        home = self._home
+        with home.reading():
+            asked = [key for key in self._keys.all().values() if has_reason(home.board, key.actor)]
+            at = self._patience.due_at(home.board.heads, now_ms, has_reason=bool(asked))
+        if at is not None and at <= now_ms:
+            witness(home, asked)
+            return now_ms
+        return at
 
 
 def has_reason(board: Board, actor: ActorKey) -> bool:

@@ -34,6 +34,11 @@ IN_NETWORK: Final[tuple[Mutation, ...]] = (
         ("H6", "hint.reducer == reducer and ", ""),
     ),
     *in_file(
+        "ledger/news.py",
+        ("H8", "if of != ledger:", "if False:"),
+        ("H8", "keys_exactly(fields, _FIELDS)", "pass"),
+    ),
+    *in_file(
         "scheduler/witness.py",
         ("H7", "if board.store.event(cid).ops:", "if True:"),
         ("H7", "if node.seen & bit:", "if False:"),

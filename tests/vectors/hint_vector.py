@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Final
 
 from crdt.board import Board
 from crdt.board_store import MemoryBoardStore
-from crdt.clock import clock_root
+from crdt.clock import CLOCK_PREFIX, clock_root
 from ledger.cid import Cid
+from ledger.codec import encode
 from ledger.events import SIGNATURE_BYTES
 from ledger.hint_gate import SENDER_BURST, differs
 from ledger.hints import Hint, sign_hint
+from ledger.news import encode_news
 from scheduler.witness import has_reason
 from tests.vectors.board_vector import Json
 from tests.vectors.scenes_saying import life
@@ -28,7 +31,7 @@ def hints_vector() -> Json:
     """Return the vector."""
     return {
         "what": "Hints, one after the other, as they come to a reader of the ledger of boards/life.json.",
-        "rules": ["H1", "H2", "H3", "H4", "H5", "H6", "H7"],
+        "rules": ["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8"],
         "ledger": str(life().world.ledger),
         "members": ["owner", "alice", "w1", "w2"],
         "age_ms_max": AGE_MS_MAX,
@@ -36,7 +39,31 @@ def hints_vector() -> Json:
         "readings": _readings(),
         "roots": roots_cases(),
         "witness": witness_cases(),
+        "news": _news(),
     }
+
+
+def _news() -> list[Json]:
+    """Return messages as news: how many events each tells, None where it is of another kind, or the rule it breaks."""
+    world = life().world
+    blocks = [said.block for said in world.events()[:2]]
+    good = encode_news(world.ledger, blocks)
+    assert good is not None
+    cases: list[tuple[str, bytes, int | str | None]] = [
+        ("two events", good, 2),
+        ("a hint", _signed(), None),
+        ("no message at all", b"", None),
+        ("of another ledger", encode_news(Cid.of(b"\xa0"), blocks) or b"", "H8"),
+        ("no event", _news_of(world.ledger, []), "H8"),
+        ("17 events", _news_of(world.ledger, [b"\xa0"] * 17), "H8"),
+        ("another field", encode({"v": 1, "kind": "news", "ledger": world.ledger, "events": [b""], "x": 1}), "H8"),
+        ("too large", _news_of(world.ledger, [bytes(32_768)]), None),
+    ]
+    return [{"what": what, "message": message.hex(), "told": told} for what, message, told in cases]
+
+
+def _news_of(ledger: Cid, blocks: list[bytes]) -> bytes:
+    return encode({"v": 1, "kind": "news", "ledger": ledger, "events": blocks})
 
 
 def _hint(who: str = "w1", at: int = NOW, **more: object) -> Hint:
@@ -59,6 +86,7 @@ def _readings() -> list[Json]:
     first = _signed()
     world = life().world
     two = tuple(sorted(world.cids("complete", "witness")))
+    falling = hashlib.sha256(CLOCK_PREFIX + b"".join(two[::-1])).digest()
     many = tuple(sorted(Cid.of(bytes((n,))) for n in range(65)))
     whole = _signed(
         "w2",
@@ -83,7 +111,13 @@ def _readings() -> list[Json]:
         ("another's signature", _unchecked(_hint("w1", NOW + 9), "w2"), NODE, NOW + 9, "H2"),
         ("no signature", replace(_hint(at=NOW + 9), sig=bytes(SIGNATURE_BYTES)).encode(), NODE, NOW + 9, "H2"),
         ("one bit of it another", _flipped(_signed(at=NOW + 9)), NODE, NOW + 9, "H2"),
-        ("heads that do not ascend", _unchecked(_hint(at=NOW + 9, heads=two[::-1])), NODE, NOW + 9, "H1"),
+        (
+            "heads that do not ascend",
+            _unchecked(_hint(at=NOW + 9, heads=two[::-1], clock=falling)),
+            NODE,
+            NOW + 9,
+            "H1",
+        ),
         ("another root than that of its heads", _unchecked(_hint(at=NOW + 9, clock=bytes(32))), NODE, NOW + 9, "H1"),
         ("65 heads", _unchecked(_hint(at=NOW + 9, heads=many, clock=clock_root(many))), NODE, NOW + 9, "H1"),
         ("nine URLs", _unchecked(_hint(at=NOW + 9, urls=("http://192.0.2.1",) * 9)), NODE, NOW + 9, "H1"),
@@ -100,7 +134,7 @@ def _readings() -> list[Json]:
     told.append({"what": "as many as one sender may", **flood, "times": SENDER_BURST, "verdict": "H1"})
     told.append({"what": "one more", **flood, "verdict": "H5"})
     told.append({"what": "another sender's, meanwhile", **flood, "sender": NODE, "verdict": "H1"})
-    told.append({"what": "an eighth of a second later", **flood, "now": NOW + 60_125, "verdict": "H1"})
+    told.append({"what": "a thirty-second of a second later", **flood, "now": NOW + 60_032, "verdict": "H1"})
     return told
 
 

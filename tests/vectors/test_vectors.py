@@ -52,6 +52,7 @@ from ledger.exchange_server import PATH, SCHEME_PROOF, headers_of
 from ledger.hint_gate import HintGate
 from ledger.hints import HintError
 from ledger.keys import ActorKey, SigningKey, did_key, parse_did_key, verify_signature
+from ledger.news import decode_news
 from ledger.operations import Backoff
 from ledger.ranges import Span, fingerprint, opening
 from ledger.replica import ExchangeError
@@ -383,8 +384,19 @@ def check_hints(vector: Any) -> None:
             except HintError as error:
                 verdict = error.rule
         assert verdict == case["verdict"], case["what"]
+    for case in vector["news"]:
+        assert _told(bytes.fromhex(case["message"]), Cid.parse(vector["ledger"])) == case["told"], case["what"]
     assert roots_cases() == vector["roots"]
     assert witness_cases() == vector["witness"]
+
+
+def _told(message: bytes, ledger: Cid) -> int | str | None:
+    """Return how many events a message tells as news, None for another kind, or the rule it breaks."""
+    try:
+        blocks = decode_news(message, ledger)
+    except HintError as error:
+        return error.rule
+    return None if blocks is None else len(blocks)
 
 
 # ---- exchange
