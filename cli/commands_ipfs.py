@@ -14,7 +14,7 @@ import typer
 
 from cli.command import Command, Group
 from cli.errors import InputError, MissingError
-from cli.session import Session, session_of
+from cli.session import Session, outlive_hang_ups, session_of
 
 if TYPE_CHECKING:
     from ledger.kubo_node import ManagedNode
@@ -42,6 +42,7 @@ def install(context: typer.Context) -> None:
     """
     from ledger.kubo_build import ensure, version_of
 
+    outlive_hang_ups()
     session = session_of(context)
     program = ensure(session.output.note)
     version = version_of(program)
@@ -74,6 +75,7 @@ def start(
     from ledger.kubo_config import EVERYWHERE
     from scheduler.node import choose_existing, choose_managed
 
+    outlive_hang_ups()
     session = session_of(context)
     if node is not None:
         if mode or listen or announce:
@@ -103,6 +105,7 @@ def stop(context: typer.Context) -> None:
     """Stop this home's own node; what it stores stays."""
     from ledger.kubo_node import ManagedNode
 
+    outlive_hang_ups()
     session = session_of(context)
     node = _node(session)
     if not isinstance(node, ManagedNode):
@@ -117,6 +120,7 @@ def stop(context: typer.Context) -> None:
 
 def status(context: typer.Context) -> None:
     """Show this home's node: whether it runs, its mode, its addresses, its gateway, and the name it publishes under."""
+    outlive_hang_ups()
     session = session_of(context)
     from scheduler.node import node_of
 

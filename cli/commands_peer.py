@@ -19,7 +19,7 @@ from cli.commands_ipfs import LISTEN_VARIABLE
 from cli.errors import InputError, InvalidError
 from cli.output import printable, render_time
 from cli.peer_text import peers_document, peers_lines
-from cli.session import Session, session_of
+from cli.session import Session, outlive_hang_ups, session_of
 
 if TYPE_CHECKING:
     from scheduler.home import Home
@@ -63,8 +63,7 @@ def run(
     from scheduler.peer_presence import Presence, announce, only_daemon
 
     session = session_of(context)
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a peer that hangs up is no reason to end
+    outlive_hang_ups()
     say = _sayer(session)
     place = None if listen is None else _place(listen)
     with session.first_use() as home:
@@ -148,6 +147,7 @@ def invite(
     from scheduler.node import node_of
     from scheduler.peer_presence import find_presence
 
+    outlive_hang_ups()
     session = session_of(context)
     with session.first_use() as home:
         name = session.peer_name(home)

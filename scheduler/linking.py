@@ -78,7 +78,6 @@ class Linker:
         self._say = say
         self._clock = clock
         self._carriers: dict[str, tuple[HttpCarrier, tuple[object, ...]]] = {}
-        self._faults: dict[str, str] = {}
         self._turn = threading.Lock()
         self._threads = [threading.Thread(target=self._work, name=f"link-{n}", daemon=True) for n in range(WORKERS)]
 
@@ -116,34 +115,34 @@ class Linker:
         endpoints = list(link.endpoints.values())
         try:
             carrier = self._carrier(link, dial, home)
-            taken = self._meet(carrier, home, replica, dial, is_wanted=is_wanted)
+            state, fault = self._meet(carrier, home, replica, dial, is_wanted=is_wanted)
         except (ExchangeError, KuboError) as error:
-            self._fail(link, error, home, book, endpoints)
+            self._fail(link, error, book, endpoints)
             return False
-        said = None if taken is None else encode_state(taken)
         for endpoint in endpoints:
-            book.met(endpoint, home.now_ms(), said)
-        if self._faults.pop(link.name, None) is not None or not link.has_met:
+            book.met(endpoint, home.now_ms(), None if state is None else encode_state(state))
+        if fault:
+            self._fault_once(link, *fault)
+        elif link.fault or not link.has_met:
+            link.fault = ""
             self._say("connected", f"in exchange with {link.name}")
         return True
 
-    def _meet(self, carrier: HttpCarrier, home: Home, replica: Replica, dial: Dial, *, is_wanted: bool) -> State | None:
-        """Take and give what lacks; return the other's state where it was asked for."""
+    def _meet(
+        self, carrier: HttpCarrier, home: Home, replica: Replica, dial: Dial, *, is_wanted: bool
+    ) -> tuple[State | None, tuple[str, str] | None]:
+        """Take and give what lacks; return the other's state where it was asked for, and what was odd about it."""
         state = None
         if not is_wanted:
             self._swap_hints(carrier, dial)
             state = fetch_state(carrier, replica)
             with home.reading():
                 if state.heads == home.board.heads:
-                    self._compare(carrier, home, state)
-                    return state
+                    return state, _contradiction(state, carrier.url, home.board.state_root())
         done = sync_with(replica, carrier, home.now_ms)
-        if done.pulled.taken.refused or done.pulled.useless:
-            self._say(
-                "refused",
-                f"{carrier.url}: {done.pulled.taken.refused} events refused, {done.pulled.useless} blocks of no use",
-            )
-        return state
+        refused, useless = done.pulled.taken.refused, done.pulled.useless
+        words = f"{carrier.url}: {refused} events refused, {useless} blocks of no use"
+        return state, ("refused", words) if refused or useless else None
 
     def _swap_hints(self, carrier: HttpCarrier, dial: Dial) -> None:
         """Tell a peer our hint, and hear its own: so who is there is known where pubsub does not reach."""
@@ -152,14 +151,7 @@ class Linker:
             if answer:
                 self._hear(answer)
 
-    def _compare(self, carrier: HttpCarrier, home: Home, state: State) -> None:
-        """Say where the other's board is not ours, though the log and the rules are the same; within a reading."""
-        if state.reducer == REDUCER_VERSION and state.state_root not in (None, home.board.state_root()):
-            self._fault_once(
-                carrier.url, "roots_differ", f"DEFECT: {carrier.url} has the same events and another state root"
-            )
-
-    def _fail(self, link: Link, error: Exception, home: Home, book: Endpoints, endpoints: list[Endpoint]) -> None:
+    def _fail(self, link: Link, error: Exception, book: Endpoints, endpoints: list[Endpoint]) -> None:
         with self._turn:
             kept = self._carriers.pop(link.name, None)
         if kept is not None:
@@ -167,18 +159,18 @@ class Linker:
         for endpoint in endpoints:
             book.failed(endpoint, str(error))
         if isinstance(error, NotServedError):
-            self._fault_once(link.name, "not_served", f"{link.name}: not served yet, an owner must admit this key")
+            self._fault_once(link, "not_served", f"{link.name}: not served yet, an owner must admit this key")
         elif isinstance(error, UnreachableError | KuboError):
-            self._fault_once(link.name, "unreachable", f"{link.name} is not reached: {error}")
+            self._fault_once(link, "unreachable", f"{link.name} is not reached: {error}")
         elif isinstance(error, MisbehaviourError):
-            self._say("misbehaves", f"{link.name}: {error}")
+            self._fault_once(link, "misbehaves", f"{link.name}: {error}")
         else:
-            self._fault_once(link.name, "no_exchange", f"{link.name}: {error}")
+            self._fault_once(link, "no_exchange", f"{link.name}: {error}")
 
-    def _fault_once(self, name: str, kind: str, words: str) -> None:
+    def _fault_once(self, link: Link, kind: str, words: str) -> None:
         """Say what is wrong with a link, once until it works again or is wrong in another way."""
-        if self._faults.get(name) != kind:
-            self._faults[name] = kind
+        if link.fault != kind:
+            link.fault = kind
             self._say(kind, words)
 
     # ---- carriers
@@ -216,3 +208,10 @@ class Linker:
             else:
                 raise UnreachableError(faults[-1] if faults else "our IPFS node is not connected to it")
         return node.forward_streams(STREAM_PROTOCOL, link.peer_id)
+
+
+def _contradiction(state: State, place: str, root: bytes) -> tuple[str, str] | None:
+    """Return what to say of a state with our heads whose board is another under the same rules (H6)."""
+    if state.reducer != REDUCER_VERSION or state.state_root in (None, root):
+        return None
+    return "roots_differ", f"DEFECT: {place} has the same events under the same rules and another state root"

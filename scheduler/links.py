@@ -20,8 +20,8 @@ SILENT_POLL_S: Final = 2.0
 RETRY_S: Final = 0.5
 RETRY_S_MAX: Final = 60.0
 """First and longest pause after a failure; each one is twice the last."""
-FORGET_FAILURES: Final = 20
-"""Failures in a row after which an endpoint that nobody gave, and that never worked, is dialled no more."""
+LINKS_MAX: Final = 2_048
+"""Most links; beyond that the idle one that has failed most often, and never worked, makes room."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +38,8 @@ class Link:
     is_wanted: bool = False
     """Whether something new is known to be there, so that asking for its state first would only cost time."""
     has_met: bool = False
+    fault: str = ""
+    """What is wrong with it, a stable word; "" while it works."""
 
 
 class Links:
@@ -63,6 +65,7 @@ class Links:
                 name = endpoint.peer_id or endpoint.address
                 link = self._links.get(name)
                 if link is None:
+                    self._make_room()
                     link = self._links[name] = Link(name, endpoint.peer_id, due_s=now_s)
                     self._changed.notify()
                 if endpoint.address not in link.endpoints:
@@ -72,11 +75,13 @@ class Links:
                 found.append(link)
         return found
 
-    def keep_only(self, names: set[str]) -> None:
-        """Forget the links that are not named."""
-        with self._changed:
-            for name in self._links.keys() - names:
-                del self._links[name]
+    def _make_room(self) -> None:
+        """Forget a link where there are too many: members can name peers without end."""
+        if len(self._links) >= LINKS_MAX:
+            idle = [link for link in self._links.values() if not link.is_busy]
+            worst = max(idle, key=lambda link: (not link.has_met, link.failures, link.due_s), default=None)
+            if worst is not None:
+                del self._links[worst.name]
 
     def want(self, link: Link, now_s: float) -> None:
         """Ask a peer at once: there is something new at either side."""

@@ -6,7 +6,7 @@ import threading
 import time
 
 from scheduler.endpoints import parse_endpoint
-from scheduler.links import POLL_S, RETRY_S_MAX, SILENT_POLL_S, Link, Links
+from scheduler.links import LINKS_MAX, POLL_S, RETRY_S_MAX, SILENT_POLL_S, Link, Links
 
 NODE = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 
@@ -74,6 +74,16 @@ def test_what_is_wanted_meanwhile_is_done_at_once_again() -> None:
     waiter.join(10)
     assert got == [link]
     assert found.take(link)
+
+
+def test_links_are_bounded() -> None:
+    """Peers that others name without end push out each other, not those that were met."""
+    found = links()
+    (met,) = found.add([parse_endpoint("http://met")], 0.0)
+    found.done(take(found, 0.0), 0.0, worked=True)
+    found.add([parse_endpoint(f"http://h{n}") for n in range(2 * LINKS_MAX)], 0.0)
+    assert len(found.all()) == LINKS_MAX
+    assert met in found.all()
 
 
 def test_closing_lets_everybody_go() -> None:
