@@ -29,13 +29,14 @@ SPEAKERS_MAX: Final = 4_096
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """Tokens that refill with time: `left` at `at_ms`."""
+class Bucket:
+    """So many at once, so many each second after that: tokens that refill with time, `left` at `at_ms`."""
 
     left: float
     at_ms: int
 
     def take(self, now_ms: int, burst: int, per_s: int) -> bool:
+        """Take a token, as of `now_ms`; return whether there was one."""
         self.left = min(burst, self.left + max(0, now_ms - self.at_ms) * per_s / 1000)
         self.at_ms = now_ms
         if self.left < 1:
@@ -57,8 +58,8 @@ class HintGate:
         self._ledger = ledger
         self._age_ms_max = age_ms_max
         self._skew_ms = skew_ms
-        self._senders: OrderedDict[str, _Bucket] = OrderedDict()
-        self._total = _Bucket(TOTAL_BURST, 0)
+        self._senders: OrderedDict[str, Bucket] = OrderedDict()
+        self._total = Bucket(TOTAL_BURST, 0)
         self._latest: OrderedDict[tuple[ActorKey, str], int] = OrderedDict()
 
     def admit(self, data: bytes, sender: str, now_ms: int, is_member: Callable[[ActorKey], bool]) -> Hint:
@@ -83,7 +84,7 @@ class HintGate:
 
     def check_rate(self, sender: str, now_ms: int) -> None:
         """Raise HintError (H5) for a message too many of this sender, or of all; `admit` does so by itself."""
-        bucket = self._senders.pop(sender, None) or _Bucket(SENDER_BURST, now_ms)
+        bucket = self._senders.pop(sender, None) or Bucket(SENDER_BURST, now_ms)
         self._senders[sender] = bucket
         if len(self._senders) > SENDERS_MAX:
             self._senders.popitem(last=False)

@@ -98,8 +98,8 @@ class Hearing:
                 self.dropped[error.rule] += 1
                 return True
             if new:
-                with home.writing() as writing:
-                    writing.offer([one.block for one in new])
+                with home.writing():
+                    home.intake.offer(new, home.now_ms())
         return True
 
     def _is_member(self, actor: ActorKey) -> bool:

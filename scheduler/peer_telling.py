@@ -11,6 +11,7 @@ from typing import Final
 
 from ledger.acceptance import unsafe_signed
 from ledger.cid import Cid
+from ledger.hint_gate import Bucket
 from ledger.keys import SigningKey
 from ledger.news import EVENTS_MAX, encode_news
 from scheduler.hint_making import HintMaker, Reach, Rhythm
@@ -18,8 +19,9 @@ from scheduler.home import Home
 from scheduler.home_keys import HomeKeys
 from scheduler.published import arrivals
 
-NEWS_GAP_MS: Final = 62
-"""Least time between two messages of news: sixteen a second."""
+NEWS_BURST: Final = 32
+NEWS_PER_S: Final = 16
+"""Messages of news without a pause, and each second after that: half of what readers listen to (H5)."""
 SPEAKERS_EVERY_MS: Final = 5_000
 """How often it is looked up with which keys hints are signed."""
 HINTS_EVERY_LEASE: Final = 3
@@ -51,7 +53,7 @@ class Teller:
         self._rhythm = Rhythm(home.policy.lease_ms // HINTS_EVERY_LEASE, draw)
         self._speakers: list[SigningKey] = []
         self._looked_up_ms = 0
-        self._news_ms = 0
+        self._bucket = Bucket(NEWS_BURST, home.now_ms())
         with home.reading():
             self._seen_id = home.events.latest_id()
         self.hint = b""
@@ -94,8 +96,8 @@ class Teller:
             latest = home.events.latest_id()
             if latest == self._seen_id:
                 return None
-            if now_ms < self._news_ms + NEWS_GAP_MS:
-                return self._news_ms + NEWS_GAP_MS
+            if may_tell and not self._bucket.take(now_ms, NEWS_BURST, NEWS_PER_S):
+                return now_ms + 1000 // NEWS_PER_S
             first, self._seen_id = self._seen_id + 1, latest
             if not may_tell or latest - first >= EVENTS_MAX:
                 return None
@@ -104,6 +106,5 @@ class Teller:
             news = [one.block for one in mine if one.in_log]
         message = encode_news(home.ledger, news)
         if message is not None:
-            self._news_ms = now_ms
             self._publish(message)
         return None
