@@ -120,9 +120,11 @@ class Relay:
         if not self._is_cut:
             with contextlib.suppress(OSError):
                 there, away = await asyncio.open_connection(*self._target, limit=_PIECE_BYTES)
-        if there is None or away is None:
-            writer.transport.abort()
-            await _closed(writer)
+        if there is None or away is None or self._is_cut:  # it may have been cut meanwhile
+            for end in (writer, away):
+                if end is not None:
+                    end.transport.abort()
+                    await _closed(end)
             return
         self.counts.connections += 1
         ends = (writer, away)

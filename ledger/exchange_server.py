@@ -41,6 +41,7 @@ STILL_S: Final = 60.0
 """How long a connection may neither take nor give a byte."""
 _BODY_BYTES_MAX: Final = OFFER_BYTES_MAX + 64 * 1024
 _HEADER_BYTES_MAX: Final = 16 * 1024
+_CLOSE_S: Final = 5.0
 _AHEAD_BYTES: Final = 1024 * 1024
 """How much of an answer is made before it is taken."""
 
@@ -95,10 +96,12 @@ class ExchangeServer:
     def close(self) -> None:
         """Answer nobody any more."""
         self._is_over.set()
-        self._in_loop(self._end)
+        self._in_loop(self._hang_up)
+        self._server.task_dispatcher.shutdown(timeout=_CLOSE_S)  # they wake the loop when they are through
+        self._in_loop(self._server.close)
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(5)
+                thread.join(_CLOSE_S)
 
     def __enter__(self) -> Self:
         self.start()
@@ -119,11 +122,10 @@ class ExchangeServer:
             if not self._is_over.is_set():
                 raise
 
-    def _end(self) -> None:
-        """Close all sockets, in the server's own thread: its loop ends without any."""
+    def _hang_up(self) -> None:
+        """Close all connections, so that no answer waits to be taken; in the server's own thread."""
         for channel in list(self._server.active_channels.values()):
             channel.handle_close()
-        self._server.close()
 
     def _watch(self) -> None:
         """Close connections that stand still in the midst of an answer; waitress looks at idle ones only."""
