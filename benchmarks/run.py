@@ -1,4 +1,4 @@
-"""Print the two ratios of benchmarks/README.md: `python benchmarks/run.py [--json] [--quick]`."""
+"""Print the figures of benchmarks/README.md: `python benchmarks/run.py [NAME …] [--json] [--quick]`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are run from a checkout, as a program
 
-from benchmarks import loop, replay
+from benchmarks import exchange, hint_path, loop, nodes, replay
+
+Figures = dict[str, float]
 
 
-def measure_replay(events: int, rounds: int) -> dict[str, float]:
-    """Return the first ratio with what it is made of."""
+def measure_replay(*, quick: bool) -> Figures:
+    """Return cold replay and import against raw verification, with what the ratios are made of."""
+    events, rounds = (600, 1) if quick else (6_000, 5)
     load = replay.make_load(events)
     count = len(load.blocks)
     found = [replay.measure(load) for _ in range(rounds)]
@@ -31,8 +36,9 @@ def measure_replay(events: int, rounds: int) -> dict[str, float]:
     }
 
 
-def measure_loop(rounds: int, tasks: int) -> dict[str, float]:
-    """Return the second ratio with what it is made of."""
+def measure_loop(*, quick: bool) -> Figures:
+    """Return our loop against huey's, with what the ratio is made of."""
+    rounds, tasks = (2, 10) if quick else (12, 25)
     with tempfile.TemporaryDirectory() as name:
         found = loop.measure(Path(name), rounds, tasks)
     return {
@@ -43,23 +49,84 @@ def measure_loop(rounds: int, tasks: int) -> dict[str, float]:
     }
 
 
+def measure_exchange(*, quick: bool) -> Figures:
+    """Return exchanges over a link of 50 ms: cold, of a few events, and of two sides that have gone on."""
+    with tempfile.TemporaryDirectory() as name:
+        return exchange.measure(Path(name), 3_000 if quick else 100_000, say)
+
+
+def measure_publish(*, quick: bool) -> Figures:
+    """Return publishing against Kubo's own import of the same CAR, with what the ratio is made of."""
+    events, rounds = (1_500, 1) if quick else (20_000, 3)
+    found = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            found.append(nodes.measure(Path(name), events, say))
+    return {
+        "publishing_rate_over_import_rate": statistics.median(kubo_s / ours_s for ours_s, kubo_s in found),
+        "events": events,
+        "published_events_per_s": events / statistics.median(ours_s for ours_s, _ in found),
+        "imported_blocks_per_s": events / statistics.median(kubo_s for _, kubo_s in found),
+    }
+
+
+def measure_hints(*, quick: bool) -> Figures:
+    """Return the way of an event to another's board against gossipsub's own delivery."""
+    say("two peers on real nodes: events appended at one, seen at the other")
+    found = hint_path.measure(5 if quick else 40)
+    return {
+        "hint_path_over_gossipsub": found.ratio,
+        "trials": len(found.path_s),
+        "hint_path_ms": 1e3 * statistics.median(found.path_s),
+        "gossipsub_ms": 1e3 * statistics.median(found.gossip_s),
+    }
+
+
+MEASURES: Final[dict[str, Callable[..., Figures]]] = {
+    "replay": measure_replay,
+    "loop": measure_loop,
+    "exchange": measure_exchange,
+    "publish": measure_publish,
+    "hints": measure_hints,
+}
+WANTED: Final[dict[str, tuple[str, float]]] = {
+    "cold_round_trips": ("at most", exchange.EVENTS_WANTED / 1_000 + 5),
+    "cold_sync_over_local_replay": ("at most", 1.5),
+    "delta_round_trips": ("at most", 2),
+    "delta_bytes": ("at most", 20_000),
+    "apart_round_trips": ("at most", 6),
+    "apart_bytes_over_missing_events": ("at most", 1.5),
+    "hint_path_over_gossipsub": ("at most", 3),
+    "publishing_rate_over_import_rate": ("at least", 0.5),
+}
+"""What a figure is to be, at full size."""
+
+
+def say(words: str) -> None:
+    """Tell on stderr what is being done: some of it takes minutes."""
+    print(words, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", metavar="NAME", nargs="*", choices=[*MEASURES, []], help=", ".join(MEASURES))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="small numbers: to see that it runs")
     asked = parser.parse_args()
-    first = measure_replay(*((600, 1) if asked.quick else (6_000, 5)))
-    second = measure_loop(*((2, 10) if asked.quick else (12, 25)))
+    found = {name: MEASURES[name](quick=asked.quick) for name in asked.names or MEASURES}
     about = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "machine": platform.machine()}
     if asked.json:
-        print(json.dumps({"replay": first, "loop": second, "about": about}))
+        print(json.dumps(found | {"about": about}))
         return
-    for title, figures in (("cold replay / raw verification", first), ("our loop / huey's", second)):
-        (_, ratio), *rest = figures.items()
-        print(f"{title}: {ratio:.2f}")
-        for name, value in rest:
-            print(f"    {name.replace('_', ' ')}: {value:,.2f}")
+    for name, figures in found.items():
+        print(name)
+        for figure, value in figures.items():
+            wanted = WANTED.get(figure)
+            print(
+                f"    {figure.replace('_', ' ')}: {value:,.2f}"
+                + (f"   (to be {wanted[0]} {wanted[1]:g})" if wanted else "")
+            )
 
 
 if __name__ == "__main__":
