@@ -97,6 +97,9 @@ class Gateway:
     """
 
     def __init__(self, url: str, patience: Patience = Patience(), *, parallel: int = 8) -> None:
+        # Now, and not by several threads at the same time: they would get it half loaded.
+        import urllib3  # noqa: F401, PLC0415  # takes 100 ms
+
         self.url = url.rstrip("/")
         self.patience = patience
         self.bytes = 0
