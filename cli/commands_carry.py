@@ -19,7 +19,8 @@ from cli.carrying import (
 )
 from cli.command import Command
 from cli.errors import InputError, InvalidError, MissingError
-from cli.session import Session, session_of
+from cli.remote import find_name, is_address, no_gateways, sync_name, sync_peer
+from cli.session import Session, outlive_hang_ups, session_of
 
 if TYPE_CHECKING:
     from ledger.cid import Cid
@@ -106,18 +107,48 @@ def import_file(
 
 def sync(
     context: typer.Context,
-    place: Annotated[
-        Path,
-        typer.Argument(metavar="HOME|FILE.car", help="Another home, or a CAR file; one that ends in .car may be new."),
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLACE",
+            help="HOME, FILE.car (it may be new), http://HOST:PORT, a node's address /…/p2p/ID, or ipns:NAME.",
+        ),
     ],
+    gateway: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Gateways for ipns:NAME, all distrusted; without, this home's IPFS node."),
+    ] = None,
 ) -> None:
-    """Give both sides what they lack of the ledger: this home and another, or a CAR that is carried between them."""
+    """Give both sides what they lack of the ledger: this home and another, here or far away, or a CAR between them.
+
+    http://HOST:PORT and /…/p2p/ID are peers that run `peer run`; they serve members. From ipns:NAME, which `peers`
+    elsewhere publish, all is fetched by segments, and nothing is sent.
+    """
+    session = session_of(context)
+    if (name := find_name(where)) is None:
+        no_gateways(gateway)
+    if name is None and not is_address(where):
+        _sync_here(session, Path(where))
+        return
+    outlive_hang_ups()
+    with session.home() as home:
+        if name is None:
+            document, lines, code = sync_peer(session, home, where)
+        else:
+            document, lines, code = sync_name(session, home, where, name, gateway)
+        root = home.state_root().hex()
+    session.output.result(document | {"state_root": root}, [*lines, f"State Root: {root}"])
+    if code:
+        raise typer.Exit(code)
+
+
+def _sync_here(session: Session, place: Path) -> None:
+    """Exchange with a home or a CAR of this machine."""
     from ledger.car_sync import sync_car
     from ledger.exchange import sync_stores
     from scheduler.home import Home
     from scheduler.replica import replica_of
 
-    session = session_of(context)
     if str(place) == "-":
         raise InputError("sync reads and writes: it cannot use a stream", "name a file or a home; see `import -`")
     if not place.exists() and place.suffix != ".car":  # a mistyped home must not become a file

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +14,8 @@ from cli.command import Command
 from cli.commands_carry import genesis_from
 from cli.errors import InputError, InvalidError
 from cli.previous import read_previous
-from cli.session import Session, session_of
+from cli.remote import caught_up_document, caught_up_lines, exit_code_of, find_name, no_gateways, resolved
+from cli.session import Session, outlive_hang_ups, session_of
 from cli.times import parse_duration, render_duration
 
 if TYPE_CHECKING:
@@ -31,8 +34,14 @@ def init(
     context: typer.Context,
     name: Annotated[str, typer.Option(metavar="TEXT", help="A name for people.")] = "default",
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="HOME|FILE.car", help="Enter the ledger of this home or CAR.")
+        str | None,
+        typer.Option("--from", metavar="PLACE", help="Enter the ledger of a HOME, a FILE.car, or ipns:NAME."),
     ] = None,
+    gateway: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Gateways for ipns:NAME, all distrusted; without, this home's IPFS node."),
+    ] = None,
+    ledger: Annotated[str | None, typer.Option(metavar="CID", help="With ipns:NAME: the ledger it must be.")] = None,
     previous: Annotated[
         Path | None,
         typer.Option(metavar="HOME|FILE.car", help="The ledger it goes on from: what is done there is not done again."),
@@ -77,11 +86,16 @@ def init(
             raise InputError(
                 "owners and policy of an existing ledger are fixed", "leave out all options but --from and --previous"
             )
-        home, report = _enter(session, source, previous)
+        if (ipns := find_name(source)) is not None:
+            _enter_named(session, ipns, gateway, ledger, previous)
+            return
+        _check_no_name(gateway, ledger)
+        home, report = _enter(session, Path(source), previous)
         with home:
             _print_home(session, home, report)
         _print_faults(session, report)
         return
+    _check_no_name(gateway, ledger)
     policy = _policy(chosen, open_=open_)
     with _found(session, name, owner or [], policy, previous, with_key=not no_owner_key) as home:
         _print_home(session, home, None)
@@ -138,6 +152,44 @@ def _enter(session: Session, source: Path, previous: Path | None) -> tuple[Home,
         raise
 
 
+def _enter_named(
+    session: Session, name: str, gateways: list[str] | None, ledger: str | None, previous: Path | None
+) -> None:
+    """Enter the ledger that an IPNS name leads to, fetch all of it, and say so; end as `audit` does."""
+    from ledger.car_import import ImportReport
+    from ledger.cid import Cid
+    from scheduler.catching_up import catch_up, genesis_of
+    from scheduler.home import Home
+    from scheduler.place import exists, holds_ledger
+
+    outlive_hang_ups()
+    wanted = None if ledger is None else Cid.parse(ledger)
+    if holds_ledger(session.folder):  # known before anything is fetched
+        raise exists(session.folder)
+    with resolved(session, name, gateways) as named:
+        genesis = genesis_of(named, wanted)
+        before = None if previous is None else read_previous(session, previous, genesis)
+        with Home.enter(session.folder, genesis, previous=before) as home:
+            try:
+                with session.output.progress("taking in events") as step:
+                    done = catch_up(home, named, step)
+            except BaseException:
+                session.output.note(
+                    f"The home in {session.folder} has only begun to hold the ledger: go on with `sync`."
+                )
+                raise
+            more = caught_up_document(done), caught_up_lines(done)
+            _print_home(session, home, ImportReport(done.taken), *more)
+    if code := exit_code_of(done):
+        raise typer.Exit(code)
+
+
+def _check_no_name(gateways: list[str] | None, ledger: str | None) -> None:
+    no_gateways(gateways)
+    if ledger is not None:
+        raise InputError("--ledger goes with --from ipns:NAME")
+
+
 def _print_faults(session: Session, report: ImportReport) -> None:
     """Say what was wrong with the blocks a ledger was entered by; then end as `import` does."""
     for words in import_notes(report):
@@ -147,8 +199,14 @@ def _print_faults(session: Session, report: ImportReport) -> None:
         raise typer.Exit(InvalidError.exit_code)
 
 
-def _print_home(session: Session, home: Home, report: ImportReport | None) -> None:
-    """Print what the home holds; `report` where it has entered a ledger."""
+def _print_home(
+    session: Session,
+    home: Home,
+    report: ImportReport | None,
+    more: Mapping[str, Any] = MappingProxyType({}),
+    more_lines: Sequence[str] = (),
+) -> None:
+    """Print what the home holds; `report` where it has entered a ledger, `more` where that came by a name."""
     from ledger.keys import did_key
 
     name = session.peer_name(home)
@@ -176,12 +234,12 @@ def _print_home(session: Session, home: Home, report: ImportReport | None) -> No
     lines += [f"Owner: {owner}" for owner in owners] + [f"Policy: {words}"]
     if report is not None:
         document["taken"] = import_document(report)
-        lines += [f"Events: {report.taken.accepted}", *_rest_lines(report)]
+        lines += [f"Events: {report.taken.accepted}", *_rest_lines(report), *more_lines]
     if home.genesis.previous:
         lines.append(f"Previous: {earlier:,} tasks done there count as submitted here")
     if key is not None:
         lines.append(f"Peer: {name} {did_key(key.actor)}")
-    session.output.result(document, lines)
+    session.output.result(document | dict(more), lines)
     with home.reading():
         admitted = key is None or home.members.grant_for(key.actor) is not None
     if key is not None and not admitted:

@@ -63,6 +63,12 @@ class InstallationError(CliError):
     exit_code = ExitCode.INSTALLATION
 
 
+class UnreachedError(CliError):
+    """A node or a peer that the command needs is not there, or does not answer."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
 class UnconfirmedError(CliError):
     """The command asks before it acts, and was not answered with yes."""
 
@@ -106,6 +112,7 @@ CODES: Final[dict[str, ExitCode]] = {
     "ledger.ipns.IpnsError": ExitCode.USAGE,
     "ledger.gateway.GatewayUrlError": ExitCode.USAGE,
     "scheduler.audit_sources.NothingToAuditError": ExitCode.UNREACHABLE,
+    "scheduler.catching_up.NoLedgerError": ExitCode.UNREACHABLE,
     "ledger.exchange_client.NotServedError": ExitCode.NOT_ALLOWED,
     "ledger.carrier.UnreachableError": ExitCode.UNREACHABLE,
     "ledger.carrier.MisbehaviourError": ExitCode.INVALID,
@@ -135,6 +142,8 @@ CODES: Final[dict[str, ExitCode]] = {
 
 ADVICE: Final[dict[str, str]] = {
     "scheduler.audit_sources.NothingToAuditError": "name another gateway, or begin with another head",
+    "scheduler.catching_up.NoLedgerError": "name another --gateway; or say which ledger it is: `init --ledger CID`",
+    "ledger.exchange_client.NotServedError": "have an owner admit the key of this peer: `members admit KEY`",
     "ledger.keyring.KeyExistsError": "choose another name",
     "scheduler.membership.KeyVariableError": "set it to the text that `keys export` writes, or unset it",
 }

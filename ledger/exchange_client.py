@@ -127,14 +127,14 @@ class HttpCarrier:
 
     def _proof(self, response: BaseHTTPResponse) -> bytes:
         block = self._read(response)
-        if self._key is None:
-            raise NotServedError(f"{self.url} serves members only: a key is needed")
         try:
             challenge = decode_challenge(block)
         except ChallengeError as error:
             raise MisbehaviourError(f"{self.url} asks for a key by something that is none: {error}") from None
         if challenge.ledger != self._ledger:
             raise ExchangeError(f"{self.url} has ledger {challenge.ledger}, not {self._ledger}")
+        if self._key is None:
+            raise NotServedError(f"{self.url} serves members only: a key is needed")
         return encode_proof(answer_challenge(self._key, challenge, self._audience))
 
     def _words(self, response: BaseHTTPResponse) -> str:

@@ -27,14 +27,13 @@ from ledger.kubo import KuboClient
 from ledger.kubo_errors import KuboError
 from ledger.network_tables import open_network
 from ledger.replica import ExchangeError, Replica, State
+from scheduler.dialling import forward_to
 from scheduler.endpoints import Endpoint, Endpoints
 from scheduler.hint_hearing import Say
 from scheduler.home import Home
 from scheduler.links import Link, Links
 from scheduler.replica import replica_of
 
-STREAM_PROTOCOL: Final = "/p2pwf/exchange/1"
-"""Name of the libp2p streams that carry an exchange."""
 HINT_PATH: Final = "hint"
 """Request by which two daemons tell each other a hint where pubsub does not reach."""
 WORKERS: Final = 4
@@ -197,17 +196,8 @@ class Linker:
         """Return a local port that leads to a node; connect to it first where its addresses say how."""
         if node is None or link.peer_id is None:
             raise UnreachableError("it is reached through an IPFS node, and ours is not there")
-        if all(found.peer_id != link.peer_id for found in node.connected()):
-            faults = []
-            for endpoint in [one for one in link.endpoints.values() if one.is_dialled]:
-                try:
-                    node.connect(endpoint.address, timeout_s=_DIAL_S)
-                    break
-                except KuboError as error:
-                    faults.append(str(error))
-            else:
-                raise UnreachableError(faults[-1] if faults else "our IPFS node is not connected to it")
-        return node.forward_streams(STREAM_PROTOCOL, link.peer_id)
+        addresses = [one.address for one in link.endpoints.values() if one.is_dialled]
+        return forward_to(node, link.peer_id, addresses, timeout_s=_DIAL_S)
 
 
 def _contradiction(state: State, place: str, root: bytes) -> tuple[str, str] | None:

@@ -27,12 +27,13 @@ from ledger.kubo_errors import KuboError
 from ledger.kubo_node import ManagedNode
 from ledger.network_tables import open_network
 from scheduler.assignment import LIVENESS_LEASES
+from scheduler.dialling import STREAM_PROTOCOL
 from scheduler.endpoints import Endpoint, EndpointError, Endpoints, parse_endpoint
 from scheduler.hint_hearing import Hearing, Say
 from scheduler.hint_making import Reach
 from scheduler.home import Home
 from scheduler.home_keys import HomeKeys
-from scheduler.linking import STREAM_PROTOCOL, Dial, Linker
+from scheduler.linking import Dial, Linker
 from scheduler.links import Links
 from scheduler.node import Node
 from scheduler.peer_node import NodeKeeper
