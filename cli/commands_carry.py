@@ -121,8 +121,8 @@ def sync(
 ) -> None:
     """Give both sides what they lack of the ledger: this home and another, here or far away, or a CAR between them.
 
-    http://HOST:PORT and /…/p2p/ID are peers that run `peer run`; they serve members. From ipns:NAME, which `peers`
-    elsewhere publish, all is fetched by segments, and nothing is sent.
+    http://HOST:PORT and /…/p2p/ID are peers that run `peer run`; they serve members. From ipns:NAME, the
+    name of a manifest that such a peer publishes, all is fetched by segments, and nothing is sent.
     """
     session = session_of(context)
     if (name := find_name(where)) is None:

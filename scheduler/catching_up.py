@@ -19,6 +19,7 @@ from ledger.gateway import Gateway
 from ledger.gateway_walk import Walk
 from ledger.ipns import parse_name
 from ledger.kubo import KuboClient
+from ledger.kubo_errors import KuboNotFoundError
 from ledger.manifest import MANIFEST_BYTES_MAX, Manifest, ManifestError, decode_manifest
 from ledger.replica import ExchangeError, Totals, is_here
 from ledger.segments import SEGMENT_BYTES_MAX, unpack
@@ -115,7 +116,10 @@ def named_by_node(client: KuboClient, name: str) -> Named:
     Raises IpnsError, NoLedgerError, and KuboError where the node cannot find out.
     """
     parse_name(name)
-    cid = client.resolve_name(name, timeout_s=RESOLVE_S)
+    try:
+        cid = client.resolve_name(name, timeout_s=RESOLVE_S)
+    except KuboNotFoundError as error:
+        raise NoLedgerError(f"this home's IPFS node does not find where {name} leads: {error}") from None
     get = from_node(client, timeout_s=BLOCK_S)
     try:
         manifest = decode_manifest(get(cid, MANIFEST_BYTES_MAX))

@@ -30,8 +30,8 @@ from ledger.operations import Revoke, Spec, Submit
 from ledger.replica import ExchangeError
 from ledger.signing import sign_event
 from scheduler import actions
+from scheduler.dialling import STREAM_PROTOCOL
 from scheduler.home import Home
-from scheduler.linking import STREAM_PROTOCOL
 from scheduler.place import wall_clock_ms
 from scheduler.replica import replica_of
 from scheduler.tags import WorkflowTag
