@@ -27,7 +27,7 @@ def test_one_exchange_with_a_peer_by_its_nodes_address(machines: Machines) -> No
     bob.submit("from bob")
     again = bob.program.json("sync", f"/p2p/{alice.node.peer_id}")
     assert again["sent"]["accepted"] == 1
-    assert again["round_trips"] <= 4
+    assert 2 <= again["round_trips"] <= 8  # a challenge; and her peer may have witnessed something meanwhile
     alice.until("it is there", lambda: "from bob" in alice.task_ids())
     assert daemon.terminate() == 0
     alice.node.start()  # the node is there, and nobody who answers
