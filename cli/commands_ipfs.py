@@ -145,8 +145,10 @@ def _node(session: Session) -> ManagedNode | ExistingNode:
 
 def _print(session: Session, node: ManagedNode | ExistingNode, headline: str | None) -> None:
     from ledger.kubo_node import ManagedNode
+    from scheduler.published import find_published_name
 
     document = _managed_document(node) if isinstance(node, ManagedNode) else _existing_document(node)
+    document["ipns"] = find_published_name(session.folder)
     lines = [headline or ("✓ The IPFS node is running" if document["running"] else "✗ The IPFS node is not running")]
     lines += [
         f"{title}: {document[field]}"
@@ -156,6 +158,7 @@ def _print(session: Session, node: ManagedNode | ExistingNode, headline: str | N
             ("Version", "version"),
             ("RPC", "api"),
             ("Gateway", "gateway"),
+            ("Publishes under", "ipns"),
         )
         if document.get(field)
     ]

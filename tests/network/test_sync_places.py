@@ -54,6 +54,7 @@ def test_a_ledger_is_entered_by_name_from_a_real_gateway_and_from_ones_own_node(
     alice.node.start()
     alice.submit(*(f"task {number}" for number in range(20)))
     name = publish(alice)
+    assert alice.program.json("ipfs", "status")["ipns"] == name
     cy = machines.bare("cy")
     entered = cy.program.json("init", "--from", f"ipns:{name}", "--gateway", alice.node.gateway_url)
     assert (entered["complete"], entered["manifests"][0]["root_agrees"]) == (True, True)
