@@ -95,7 +95,7 @@ def _check(ipns: str | None, head: str | None, task: str | None, excused: list[s
     if unknown := [rule for rule in excused if rule not in RULES]:
         raise InputError(f"{unknown[0]} cannot be excused", f"rules that can: {', '.join(RULES)}")
     if task is not None and not _KEY.fullmatch(task):
-        raise InputError(f"{task} is no task key", "write the 64 hexadecimal digits that `show` and `submit` print")
+        raise InputError(f"{task} is no task key", "write the 64 hexadecimal digits that `show` prints as its Task Key")
     return None if task is None else TaskKey(bytes.fromhex(task))
 
 

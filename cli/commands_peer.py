@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -66,7 +67,7 @@ def run(
     outlive_hang_ups()
     say = _sayer(session)
     place = None if listen is None else _place(listen)
-    with session.first_use() as home:
+    with session.home() as home:
         name, folder = session.peer_name(home), home.folder
     with only_daemon(folder):
         node = None if no_ipfs else node_of(folder)
@@ -149,7 +150,7 @@ def invite(
 
     outlive_hang_ups()
     session = session_of(context)
-    with session.first_use() as home:
+    with session.home() as home:
         name = session.peer_name(home)
         with home.reading():
             genesis = home.events.find_genesis()
@@ -218,6 +219,7 @@ def connect(
     After that `peer run` is all: it catches up as soon as the key is admitted.
     """
     from ledger.keys import did_key
+    from ledger.kubo_node import NodeError
     from ledger.network_tables import open_network
     from scheduler.endpoints import Endpoints, parse_endpoint
     from scheduler.invite import read_token
@@ -232,7 +234,11 @@ def connect(
         key = session.find_key(home) or home.keys.ensure(name)
         with open_network(home.folder) as network:
             Endpoints(network).give(places, home.now_ms())
-        node = None if no_ipfs or not found.nodes else _prepare_node(session, home, found)
+        node, trouble = None, None
+        try:
+            node = None if no_ipfs or not found.nodes else _prepare_node(session, home, found)
+        except NodeError as error:  # the key is printed all the same: an owner can admit it meanwhile
+            trouble = error
         wake(home.folder)
         with home.reading():
             is_member = home.members.grant_for(key.actor) is not None
@@ -257,6 +263,8 @@ def connect(
             f"An owner admits this peer with: p2p-workflow members admit {did} --name {name} --role submitter "
             "--role worker"
         )
+    if trouble is not None:
+        raise trouble
     session.output.note("Then `p2p-workflow peer run` keeps this home in touch; it may run before that, too.")
 
 
@@ -292,6 +300,11 @@ def _prepare_node(session: Session, home: Home, found: Invite) -> str | None:
     node = managed_node(home.folder)
     if node.exists and node.swarm_key == key:
         return node.peer_id
+    was_running = node.exists and node.is_running()
+    if node.exists and _is_unused(home):
+        node.stop()
+        shutil.rmtree(node.folder)
+        session.output.note("The IPFS node of this home was in another network and held nothing: it is made anew.")
     if not node.exists and node.binary is not None and _program(node) is None:
         if key is not None:  # for `ipfs start`, later
             node.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -303,7 +316,18 @@ def _prepare_node(session: Session, home: Home, found: Invite) -> str | None:
         return None
     listen = os.environ.get(LISTEN_VARIABLE) or "0.0.0.0"  # noqa: S104 — nodes elsewhere are to reach it
     node.init("lan" if key is None else "private", key, listen=listen)
+    if was_running:
+        node.start()
     return node.peer_id
+
+
+def _is_unused(home: Home) -> bool:
+    """Return whether nothing of this home was ever published to its node."""
+    from ledger.network_tables import open_network
+    from ledger.outbox import Outbox
+
+    with open_network(home.folder) as network, network.reading():
+        return Outbox(network).size() == 0
 
 
 def _program(node: Any) -> Any:

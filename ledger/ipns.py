@@ -47,7 +47,7 @@ class IpnsRecord:
 
 def parse_name(text: str) -> ActorKey:
     """Return the Ed25519 key that a name is (`k51…`, `b…`, `z…` or `12D3Koo…`); raise IpnsError for any other."""
-    name = text.removeprefix("ipns://").removeprefix("/ipns/").rstrip("/")
+    name = text.removeprefix("ipns:").removeprefix("//").removeprefix("/ipns/").rstrip("/")
     if len(name) > NAME_CHARS_MAX or not _NAME.fullmatch(name):
         raise IpnsError(f"{text[:NAME_CHARS_MAX]!r} is no IPNS name: they begin with k51 or 12D3Koo")
     try:
@@ -58,6 +58,16 @@ def parse_name(text: str) -> ActorKey:
         if data.startswith(prefix) and len(data) == len(prefix) + 32:
             return ActorKey(data[len(prefix) :])
     raise IpnsError(f"{name} is no name of an Ed25519 key, so no record of it can be checked here")
+
+
+def canonical_name(key: ActorKey) -> str:
+    """Return the one text of a name that gateways do not redirect from, `k51…`: its CID in base 36."""
+    number = int.from_bytes(_KEY_CID + _ED25519 + key, "big")
+    digits = []
+    while number:
+        number, digit = divmod(number, 36)
+        digits.append(_BASE36[digit])
+    return "k" + "".join(reversed(digits))
 
 
 def _decode_name(name: str) -> bytes:

@@ -244,7 +244,14 @@ class KuboClient:
 
     def connect(self, address: str, *, timeout_s: float = 10.0) -> None:
         """Connect to a node by a multiaddr that ends in /p2p/ID."""
-        self._rpc.call("swarm/connect", address, timeout_s=timeout_s)
+        try:
+            self._rpc.call("swarm/connect", address, timeout_s=timeout_s)
+        except KuboError as error:
+            if "negotiate security" in str(error):  # what a swarm key that is another, or none, looks like
+                raise KuboRefusedError(
+                    f"the node at {address} is in another network: its swarm key is not that of {self.address}"
+                ) from None
+            raise
 
     def disconnect(self, address: str) -> None:
         """Close the connections to a node."""

@@ -16,7 +16,7 @@ from ledger.car import CAR_BLOCK_BYTES_MAX
 from ledger.cid import Cid
 from ledger.gateway import Failure, Gateway, GatewayError
 from ledger.gateway_walk import Walk
-from ledger.ipns import IpnsError, IpnsRecord, parse_name, verify_record
+from ledger.ipns import IpnsError, IpnsRecord, canonical_name, parse_name, verify_record
 from ledger.manifest import MANIFEST_BYTES_MAX, Manifest, ManifestError, decode_manifest
 from ledger.segments import unpack
 from ledger.spool import Spool
@@ -152,6 +152,7 @@ def resolve_name(gateways: Sequence[Gateway], walk: Walk, name: str, blocks: Spo
 def _resolve(gateway: Gateway, name: str) -> tuple[Resolution, bytes | None]:
     """Return where one gateway says a name leads, by its record if it has one, else by its word with the block."""
     key = parse_name(name)
+    name = canonical_name(key)
     try:
         record = verify_record(gateway.ipns_record(name), key)
     except IpnsError as error:

@@ -17,7 +17,7 @@ from ledger.cold_start import FaultKind, Fetched, fetch_segments
 from ledger.fetching import Get, UnavailableError, fetch_blobs, from_node
 from ledger.gateway import Gateway
 from ledger.gateway_walk import Walk
-from ledger.ipns import parse_name
+from ledger.ipns import canonical_name, parse_name
 from ledger.kubo import KuboClient
 from ledger.kubo_errors import KuboNotFoundError
 from ledger.manifest import MANIFEST_BYTES_MAX, Manifest, ManifestError, decode_manifest
@@ -115,7 +115,7 @@ def named_by_node(client: KuboClient, name: str) -> Named:
 
     Raises IpnsError, NoLedgerError, and KuboError where the node cannot find out.
     """
-    parse_name(name)
+    name = canonical_name(parse_name(name))
     try:
         cid = client.resolve_name(name, timeout_s=RESOLVE_S)
     except KuboNotFoundError as error:

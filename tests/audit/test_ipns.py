@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.cid import Cid
 from ledger.codec import encode
-from ledger.ipns import IpnsError, IpnsRecord, parse_name, verify_record
+from ledger.ipns import IpnsError, IpnsRecord, canonical_name, parse_name, verify_record
 from ledger.multibase import encode_base32, encode_base58btc
 from tests.audit.records import KEY, NAME, data_of, field, record_for, record_of
 from tests.support.worlds import signing_key
@@ -35,6 +35,10 @@ def test_names_that_kubo_prints_are_read() -> None:
     """The example names of the specification and of Kubo's documents."""
     assert len(parse_name("k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8")) == 32
     assert len(parse_name("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN")) == 32
+    known = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8"
+    assert canonical_name(parse_name(known)) == known  # what gateways do not redirect from
+    for prefix in ("ipns:", "ipns://", "/ipns/"):
+        assert parse_name(prefix + known) == parse_name(known)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.node import managed_node
 from tests.cli.program import Program
+from tests.support.kubo import address_of, binary
 
 URL = "http://192.0.2.1:8765"
 
@@ -51,6 +53,36 @@ def test_an_invitation_without_addresses_says_so(owner: Program) -> None:
     ran = owner.ok("peer", "invite")
     assert ran.out.startswith("p2pwf1-")
     assert "not where its peers are" in ran.err
+
+
+def test_without_a_ledger_there_is_nobody_to_invite_to_or_to_run_for(guest: Program) -> None:
+    """A mistyped home makes no ledger by the way, and no token that looks like one."""
+    for words in (("peer", "invite"), ("peer", "run")):
+        ran = guest.run(*words)
+        assert ran.code == 3
+        assert "init" in ran.err
+    assert not (guest.home / "ledger.sqlite3").exists()
+
+
+def test_a_node_that_was_made_too_early_comes_into_the_network(owner: Program, guest: Program) -> None:
+    """Who has started a node before connecting gets the key printed, and the node, which holds nothing, made anew."""
+    extra = {"P2P_WORKFLOW_IPFS": str(binary()), "P2P_WORKFLOW_IPFS_LISTEN": "127.0.0.1"}
+    owner, guest = (Program(one.home, one.peer, extra=extra) for one in (owner, guest))
+    try:
+        for one in (owner, guest):
+            one.ok("ipfs", "start")
+        token = owner.json("peer", "invite")["token"]
+        ran = guest.ok("peer", "connect", token)
+        assert "did:key:z6Mk" in ran.out
+        assert "made anew" in ran.err
+        nodes = [managed_node(one.home) for one in (owner, guest)]
+        assert nodes[0].swarm_key == nodes[1].swarm_key
+        assert nodes[1].is_running()
+        with nodes[1].client() as client:
+            client.connect(address_of(nodes[0]))
+    finally:
+        for one in (owner, guest):
+            managed_node(one.home).kill()
 
 
 def test_what_is_wrong_with_a_token_is_said(owner: Program, guest: Program) -> None:
