@@ -57,7 +57,7 @@ check-layers: venv
 	  echo "layers: broken; where no contract is named above, ask $(BIN)/lint-imports --debug" >&2; exit 1; }
 	@echo "layers: ok"
 
-demo: venv  ## the main job: three peers without a server run this project's own checks
+demo: venv  ## the main job: three peers without a server run this project's own checks; two more over IPFS
 	@$(BIN)/python -m demo.main_job
 
 bench: venv  ## print the ratios of benchmarks/README.md

@@ -110,8 +110,12 @@ def stop(context: typer.Context) -> None:
     node = _node(session)
     if not isinstance(node, ManagedNode):
         raise InputError(f"the node at {node.api} is not managed here", "stop it where it was started")
+    from scheduler.peer_presence import find_presence
+
     was_running = node.status().running
     node.stop()
+    if find_presence(session.folder) is not None:
+        session.output.note("`peer run` keeps this node and will start it again: end that first to have it stopped.")
     session.output.result(
         {"running": False, "was_running": was_running},
         ["✓ The IPFS node is stopped" if was_running else "✓ The IPFS node was not running"],

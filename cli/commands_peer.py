@@ -183,6 +183,8 @@ def _reach(session: Session, node: Node | None) -> tuple[list[str], bytes | None
     if node is None:
         return [], None
     text = node.swarm_key if isinstance(node, ManagedNode) else None
+    if not isinstance(node, ManagedNode):
+        session.output.note("The node is not managed here: if its network is private, hand its swarm key over as well.")
     swarm_key = None if text is None else bytes.fromhex(text.split()[-1])
     try:
         with node.client(timeout_s=10.0) as client:

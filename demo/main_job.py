@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from demo import two_machines
 from demo.peer import BIN, ROOT, workflow
 
 PEERS: Final = ("alice", "bob", "carol")
@@ -104,6 +105,7 @@ def main() -> None:
     verify_as_a_stranger(homes, folder / "demo.car")
     if any(task["status"] != "done" for task in workflow(homes[0], "tasks")["tasks"]):
         raise SystemExit(f"not every step of the CI is done; look with: p2p-workflow --home {homes[0]} tasks")
+    two_machines.show(folder, say)
     say(f"Done in {time.monotonic() - began:.0f} s. How to go on")
     print(
         f"the homes are in {folder}; try\n"

@@ -152,7 +152,8 @@ class KuboRpc:
                 raise KuboRefusedError(f"{what} is refused with status {status}") from None
             if isinstance(error, theirs.ConnectionError):
                 raise KuboNotRunningError(
-                    f"no IPFS node answers at {self.address}: start it with `p2p-workflow ipfs start`"
+                    f"no IPFS node answers at {self.address}: start it; "
+                    "`p2p-workflow ipfs start` does that for the one of a home"
                 ) from None
             raise KuboNotRunningError(f"{what} was broken off: the node has stopped, or is no Kubo node") from None
 

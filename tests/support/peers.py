@@ -251,6 +251,10 @@ class Machines:
         if node:
             machine.node = self._nodes.make(managed_node(machine.folder).folder)
 
+    def adopt(self, machine: Machine) -> None:
+        """End a machine that was made elsewhere with the others."""
+        self._all.append(machine)
+
     def bare(self, name: str) -> Machine:
         """Return a machine with nothing on it."""
         return self._machine(name)
