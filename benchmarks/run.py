@@ -57,7 +57,7 @@ def measure_exchange(*, quick: bool) -> Figures:
 
 def measure_publish(*, quick: bool) -> Figures:
     """Return publishing against Kubo's own import of the same CAR, with what the ratio is made of."""
-    events, rounds = (1_500, 1) if quick else (20_000, 3)
+    events, rounds = (1_500, 1) if quick else (60_000, 3)
     found = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as name:

@@ -71,6 +71,7 @@ class AuditReport:
             ],
             **self._results(),
             "people": [self._authority(one) for one in audit.authorities],
+            "work": [self._work(one) for one in sorted(audit.records(), key=lambda one: (one.submitted_at, one.key))],
             "manifests": manifests,
             "names": [
                 {
@@ -153,6 +154,20 @@ class AuditReport:
             "first": one.first_ms,
             "last": one.last_ms,
         }
+
+    def _work(self, record: TaskRecord) -> dict[str, Any]:
+        """Return who submitted, claimed and completed a task, when by his own word, by which event and grant."""
+        result = record.result
+        claims = sorted(record.claims, key=lambda one: (one.time, one.cid))
+        return _task(record) | {
+            "submitted": self._deed(record.submits[0], record.submitter, record.submitted_at),
+            "claimed": [self._deed(one.cid, one.actor, one.time) for one in claims],
+            "completed": None if result is None else self._deed(result.cid, result.actor, result.time),
+        }
+
+    def _deed(self, event: Cid, actor: ActorKey, time: int) -> dict[str, Any]:
+        grant = self.board.graph.node(event).grant
+        return {"event": str(event), "actor": self.person(actor), "time": time, "grant": str(grant)}
 
     def _manifest(self, one: ManifestVerdict) -> dict[str, Any]:
         manifest = one.found.manifest
@@ -249,6 +264,7 @@ def audit_lines(report: dict[str, Any]) -> Iterator[str]:
     """Yield the report for people."""
     for one in report["people"]:
         yield _person_line(one)
+    yield from _some("Work", report["work"], _work_line)
     yield from _some("Refused", report["refused"], lambda one: f"{one['cid']}: {one['rule']}: {one['words']}")
     yield from _some("Found", report["findings"], _finding_line)
     yield from _some("Fenced", report["fenced"], lambda one: f"{one['event']} by {one['actor']['name']}")
@@ -280,6 +296,13 @@ def audit_lines(report: dict[str, Any]) -> Iterator[str]:
         given_up = ", given up" if one["given_up"] else ""
         yield f"Gateway {one['url']}: {one['requests']} requests, {one['bytes']:,} bytes{given_up}"
         yield from (f"  {one['failures'].get(words.split(':')[0], 1)} × {words}" for words in one["words"])
+
+
+def _work_line(one: dict[str, Any]) -> str:
+    deeds = [("submitted", one["submitted"]), *(("claimed", claim) for claim in one["claimed"][-3:])]
+    deeds += [("completed", one["completed"])] if one["completed"] else []
+    said = (f"{what} by {deed['actor']['name']} {render_time(deed['time'])}" for what, deed in deeds)
+    return f"{one['task_id']}: {', '.join(said)}"
 
 
 def history_lines(history: dict[str, Any]) -> Iterator[str]:

@@ -47,6 +47,10 @@ def test_a_clean_ledger_by_its_head_and_by_its_name(program: Program, honest: g.
         assert report["heads"] == [str(HEAD)]
         people = {one["actor"]["name"]: one for one in report["people"]}
         assert people["ben"]["granted_by"]["key"] == did_key(WORLD.owners[0].actor)
+        for one in report["work"]:  # who did what, when by his own word, and under what
+            assert {"event", "actor", "time", "grant"} == one["submitted"].keys()
+            assert all(deed["actor"]["name"] in people for deed in (one["submitted"], *one["claimed"]))
+        assert any(one["completed"] for one in report["work"])
         assert people["ben"]["chain"] == [str(WORLD.grants[BEN.actor]), str(WORLD.ledger)]
         assert [one["lies"] for one in report["manifests"]] == [[]] * manifests
         assert [one["signed"] for one in report["names"]] == [True] * manifests
