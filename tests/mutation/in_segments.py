@@ -25,12 +25,6 @@ IN_SEGMENTS: Final[tuple[Mutation, ...]] = (
         "ledger/gathering.py",
         ("G2", "if row.in_log and row.cid not in packed}", "if row.cid not in packed}", _FENCE),
         ("G2", "_late(log, outbox, after, fresh) if after.skipped or outbox.has_skipped() else {}", "{}", _FENCE),
-        (
-            "G2",
-            "if first is None or (first.id, first.cid) != place:",
-            "if False:",
-            f"{_PUBLISHING}::test_a_clock_that_jumps_under_a_publisher_loses_nothing",
-        ),
     ),
     *in_file(
         "ledger/manifest.py",
