@@ -176,6 +176,7 @@ def invite(
 
 def _reach(session: Session, node: Node | None) -> tuple[list[str], bytes | None]:
     """Return the addresses of a home's node, best first, and its network's key."""
+    from ledger.kubo_config import swarm_key_secret
     from ledger.kubo_errors import KuboError
     from ledger.kubo_node import ManagedNode
     from scheduler.peer_daemon import reachable
@@ -185,7 +186,7 @@ def _reach(session: Session, node: Node | None) -> tuple[list[str], bytes | None
     text = node.swarm_key if isinstance(node, ManagedNode) else None
     if not isinstance(node, ManagedNode):
         session.output.note("The node is not managed here: if its network is private, hand its swarm key over as well.")
-    swarm_key = None if text is None else bytes.fromhex(text.split()[-1])
+    swarm_key = None if text is None else swarm_key_secret(text)
     try:
         with node.client(timeout_s=10.0) as client:
             identity = client.identity()
@@ -292,13 +293,14 @@ def _enter(session: Session, found: Invite) -> tuple[Home, bool]:
 
 def _prepare_node(session: Session, home: Home, found: Invite) -> str | None:
     """Make the home's own node in the network of the invitation; return its peer id, None where there is none."""
+    from ledger.kubo_config import swarm_key_text
     from ledger.kubo_node import ManagedNode, write_private
     from scheduler.node import managed_node, node_of
 
     chosen = node_of(home.folder)
     if chosen is not None and not isinstance(chosen, ManagedNode):
         return None  # an existing node, set up by whoever runs it
-    key = None if found.swarm_key is None else f"/key/swarm/psk/1.0.0/\n/base16/\n{found.swarm_key.hex()}\n"
+    key = None if found.swarm_key is None else swarm_key_text(found.swarm_key)
     node = managed_node(home.folder)
     if node.exists and node.swarm_key == key:
         return node.peer_id

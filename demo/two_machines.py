@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from demo.peer import BIN, workflow
 from ledger.kubo_build import find_or_none
+from ledger.kubo_config import LOOPBACK
 from scheduler.node import managed_node
 
 DEADLINE_S: Final = 60.0
-LOOPBACK: Final = "127.0.0.1"
 _RETRY_S: Final = 0.2
 
 

@@ -41,7 +41,17 @@ class Ports:
 
 def new_swarm_key() -> str:
     """Return a new secret of a private network, as the text of the file `swarm.key`."""
-    return f"/key/swarm/psk/1.0.0/\n/base16/\n{secrets.token_hex(32)}\n"
+    return swarm_key_text(secrets.token_bytes(32))
+
+
+def swarm_key_text(secret: bytes) -> str:
+    """Return the text of the file `swarm.key` for a secret of 32 bytes."""
+    return f"/key/swarm/psk/1.0.0/\n/base16/\n{secret.hex()}\n"
+
+
+def swarm_key_secret(text: str) -> bytes:
+    """Return the secret in the text of a `swarm.key`; raise ValueError where it is no swarm key."""
+    return bytes.fromhex(check_swarm_key(text).split()[-1])
 
 
 def check_swarm_key(text: str) -> str:
