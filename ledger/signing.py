@@ -64,21 +64,23 @@ def draft_event(
     operations: Iterable[Operation],
     find: Find,
     now_ms: int,
+    blobs: Iterable[Cid] = (),
 ) -> bytes:
     """Return the signed block of an event that says `operations`, citing and linking what they name.
 
-    `find` tells height and time of what is linked (the same function acceptance asks). The event's time is `now_ms`, or
-    the latest time among its links where another's clock is ahead of ours (A10). Raises DraftTooLargeError beyond a
-    limit of the format, DraftError for a link that is not accepted here or a value no event can hold.
+    `blobs` are linked beside: what payloads, outputs and logs name in their own bytes travels with the event. `find`
+    tells height and time of what is linked (the same function acceptance asks). The event's time is `now_ms`, or the
+    latest time among its links where another's clock is ahead of ours (A10). Raises DraftTooLargeError beyond a limit
+    of the format, DraftError for a link that is not accepted here or a value no event can hold.
     """
     said = tuple(operations)
     cites = tuple(dict.fromkeys(cid for op in said for cid in cited_events(op)))
-    blobs = tuple(dict.fromkeys(cid for op in said for cid in named_blobs(op)))
+    linked = tuple(dict.fromkeys((*(cid for op in said for cid in named_blobs(op)), *blobs)))
     seen = tuple(sorted(set(parents)))
     for what, count, most in (
         ("operations", len(said), OPS_MAX),
         ("cited events", len(cites), CITES_MAX),
-        ("blobs", len(blobs), BLOBS_MAX),
+        ("blobs", len(linked), BLOBS_MAX),
         ("parents", len(seen), PARENTS_MAX),
     ):
         if count > most:
@@ -87,7 +89,7 @@ def draft_event(
         raise DraftError("an event needs a parent: the heads its author has seen")
     height, time = _after(dict.fromkeys((grant, *seen, *cites)), find, now_ms)
     at_cites = {cid: index for index, cid in enumerate(cites)}
-    at_blobs = {cid: index for index, cid in enumerate(blobs)}
+    at_blobs = {cid: index for index, cid in enumerate(linked)}
     ops = tuple(write_operation(op, at_cites, at_blobs) for op in said)
     try:
         block = sign_event(
@@ -96,7 +98,7 @@ def draft_event(
             grant=grant,
             parents=seen,
             cites=cites,
-            blobs=blobs,
+            blobs=linked,
             height=height,
             time=time,
             ops=ops,

@@ -5,7 +5,7 @@ Implements: specs/assignment.md, S7. Leaves out the actions themselves (schedule
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -52,8 +52,10 @@ def own_claim(record: TaskRecord, actor: ActorKey, now: int) -> ClaimRecord | No
     return max(own, key=lambda claim: (runs(claim, now), claim.attempt, claim.cid), default=None)
 
 
-def write(writing: Writing, key: SigningKey, operations: Sequence[Operation], role: Role) -> VerifiedEvent:
-    """Append one event whose operations on tasks are all sound.
+def write(
+    writing: Writing, key: SigningKey, operations: Sequence[Operation], role: Role, blobs: Iterable[Cid] = ()
+) -> VerifiedEvent:
+    """Append one event whose operations on tasks are all sound; `blobs` are linked beside what they name.
 
     Raises:
         NotAMemberError: no grant of the key has the role.
@@ -61,7 +63,7 @@ def write(writing: Writing, key: SigningKey, operations: Sequence[Operation], ro
         WithoutEffectError: one would mean nothing. The transaction must end with it.
     """
     try:
-        event = writing.append(key, operations, role)
+        event = writing.append(key, operations, role, blobs)
     except DraftError as error:
         raise RequestError(str(error)) from error
     store = writing.home.board.store

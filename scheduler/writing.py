@@ -37,8 +37,12 @@ class Writing:
         """The time the next event will have, ms: now, or later where a head is ahead of the local clock (A10)."""
         return self.home.event_time()
 
-    def append(self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None) -> VerifiedEvent:
+    def append(
+        self, key: SigningKey, operations: Sequence[Operation], role: Role | None = None, blobs: Iterable[Cid] = ()
+    ) -> VerifiedEvent:
         """Sign an event, accept it and fold it. `role` is what the operations need; None: any standing grant does.
+
+        `blobs` are linked beside those that the operations name (parts of files: scheduler.running.files).
 
         Raises NotAMemberError where the key has no such grant, ledger.signing.DraftError for what fits no event.
         """
@@ -50,10 +54,15 @@ class Writing:
         # where there are more heads than an event can have parents, witnesses gather them first.
         while len(home.board.heads) > PARENTS_MAX:
             self._sign(key, grant, home.board.heads[:PARENTS_MAX], ())
-        return self._sign(key, grant, home.board.heads, operations)
+        return self._sign(key, grant, home.board.heads, operations, blobs)
 
     def _sign(
-        self, key: SigningKey, grant: Cid, parents: Sequence[Cid], operations: Sequence[Operation]
+        self,
+        key: SigningKey,
+        grant: Cid,
+        parents: Sequence[Cid],
+        operations: Sequence[Operation],
+        blobs: Iterable[Cid] = (),
     ) -> VerifiedEvent:
         home = self.home
         block = draft_event(
@@ -64,6 +73,7 @@ class Writing:
             operations=operations,
             find=home.intake.find,
             now_ms=home.now_ms(),
+            blobs=blobs,
         )
         home.first_accepted.clear()
         report = home.intake.offer((block,), home.now_ms())

@@ -1,0 +1,1 @@
+"""Workflow files: read, checked, planned, submitted as tasks, and their jobs run."""
