@@ -8,9 +8,10 @@ that was not claimed is lost. Leaves out claiming (scheduler.taking).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from crdt.attempts import runs
 from crdt.records import TaskRecord
@@ -25,6 +26,22 @@ HeapKey = tuple[int, TaskKey]
 """An instant (ms since 1970), ties by task key."""
 
 Heap = FibonacciHeap[HeapKey, TaskKey]
+
+LATER_MS: Final = 2_000
+"""After so long a task is looked at again that the peer would take, but for something that may come any moment."""
+
+
+class Acceptance(StrEnum):
+    """Whether a peer would take a task that is ready: what it was told it may run, and what it has at hand."""
+
+    YES = "yes"
+    NO = "no"
+    """It never will, as things are: the task is left aside until it changes, or the queue forgets."""
+    LATER = "later"
+    """It lacks what comes without a change on the board, such as a blob."""
+
+
+Accepts = Callable[[TaskRecord], Acceptance]
 
 
 class Place(StrEnum):
@@ -61,11 +78,18 @@ class TaskQueue:
 
     Building it costs one look at each open task, `refresh` one at each task that changed since. Where a worker comes,
     goes, falls silent or is heard again, ranks shift: then all open tasks are placed anew.
+
+    Args:
+        home: where the tasks are.
+        me: the peer.
+        accepts: whether the peer would take a task that is ready; asked whenever one is placed, within a reading or
+            writing of the home. None: whatever is its to take, once the payload is here.
     """
 
-    def __init__(self, home: Home, me: ActorKey) -> None:
+    def __init__(self, home: Home, me: ActorKey, accepts: Accepts | None = None) -> None:
         self._home = home
         self._me = me
+        self._accepts = accepts
         self._crew = Crew(())
         self._seq = -1  # what of the home's changes has been fed; nothing yet
         self._clear()
@@ -147,6 +171,22 @@ class TaskQueue:
         the board: call it inside the home's `reading` or `writing`.
         """
         self.refresh(now)
+        return self._least(now)
+
+    def next_tasks(self, now: int, most: int) -> list[TaskRecord]:
+        """Return up to `most` tasks to take at `now` (ms), in order; as `next_task`, several at once."""
+        self.refresh(now)
+        found: list[TaskRecord] = []
+        apart: list[tuple[HeapKey, TaskKey]] = []
+        while len(found) < most and (record := self._least(now)) is not None:
+            found.append(record)
+            if (least := self._ready.extract_min()) is not None:
+                apart.append(least)
+        for at, key in apart:  # they stay in the queue until they are claimed
+            self._entries[key].node = self._ready.insert(at, key)
+        return found
+
+    def _least(self, now: int) -> TaskRecord | None:
         while (least := self._ready.get_min()) is not None:
             key = least[1]
             record = self._home.board.find_record(key)
@@ -189,8 +229,13 @@ class TaskQueue:
                 if rank is None or ready_at is None:
                     return Standing(Place.ASIDE, needs=seen.unmet)
                 turn = take_at(ready_at, rank, policy)
-                if self._lacks_payload(record):
-                    turn = max(turn, now + policy.lease_ms)
+                if self._accepts is None:
+                    if self._lacks_payload(record):
+                        turn = max(turn, now + policy.lease_ms)
+                elif (acceptance := self._accepts(record)) is Acceptance.NO:
+                    return Standing(Place.ASIDE)
+                elif acceptance is Acceptance.LATER:
+                    turn = max(turn, now + LATER_MS)
                 if now < turn:
                     return Standing(Place.DELAYED, turn)
                 return Standing(Place.READY, due_at(ready_at, record.priority, policy))

@@ -199,7 +199,7 @@ def renew(
             record = get_task(home, task)
             if _is_settled(record, cid, key.actor):
                 found.settled.add(task)
-            elif reason := _lost(home, record, cid, key.actor, now):
+            elif reason := why_lost(home, record, cid, key.actor, now):
                 found.lost[task] = reason
             else:
                 ops.append(Renew(task, follows(record, cid), cid, lease_ms, progress))
@@ -230,7 +230,7 @@ def _is_settled(record: TaskRecord, cid: Cid, me: ActorKey) -> bool:
     return ended or any(completion.actor == me for completion in record.completions)
 
 
-def _lost(home: Home, record: TaskRecord, cid: Cid, me: ActorKey, now: int) -> str | None:
+def why_lost(home: Home, record: TaskRecord, cid: Cid, me: ActorKey, now: int) -> str | None:
     """Return why a claim is worth no renewal, None where it is."""
     held = next((claim for claim in record.claims if claim.cid == cid and claim.actor == me), None)
     if held is None:

@@ -58,7 +58,7 @@ def take(home: Home, key: SigningKey, *, lease_ms: int | None = None, queue: Tas
         NotAMemberError: no grant of the key lets it work.
     """
     queue = TaskQueue(home, key.actor) if queue is None else queue
-    if not _is_worth_writing(home, key.actor, queue):
+    if not is_worth_writing(home, key.actor, queue):
         return None
     with acting(home, queue) as writing:
         writing.heard(key.actor)
@@ -66,7 +66,7 @@ def take(home: Home, key: SigningKey, *, lease_ms: int | None = None, queue: Tas
         return None if record is None else claim(writing, key, record, lease_by_hand(home.policy, lease_ms), queue)
 
 
-def _is_worth_writing(home: Home, me: ActorKey, queue: TaskQueue) -> bool:
+def is_worth_writing(home: Home, me: ActorKey, queue: TaskQueue) -> bool:
     """Tell whether there is a task, or a heartbeat is due; an idle poll waits for nobody and writes seldom."""
     if queue.wakes_at() == 0:  # there was one at the last look; the transaction looks again
         return True
