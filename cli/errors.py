@@ -88,6 +88,9 @@ class Told:
 
 # By qualified name; a class stands for those derived from it.
 CODES: Final[dict[str, ExitCode]] = {
+    "scheduler.extras.MissingExtraError": ExitCode.INSTALLATION,
+    "scheduler.workflows.yaml_nodes.WorkflowFileError": ExitCode.INVALID,
+    "scheduler.workflows.findings.WorkflowRefusedError": ExitCode.INVALID,
     "scheduler.tags.TagError": ExitCode.USAGE,
     "cli.times.TimeTextError": ExitCode.USAGE,
     "ledger.cid.CidError": ExitCode.USAGE,
