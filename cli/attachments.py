@@ -50,9 +50,9 @@ def read_attachment(file: str | None, media_type: str | None) -> Attachment | No
 
 def bytes_of(home: Home, item: Attachment) -> bytes | None:
     """Return the bytes of an attachment, None for a blob that has not come here yet. Within a reading."""
-    if item.blob is None:
-        return item.data or b""
-    return home.intake.blobs.get_many((item.blob,)).get(item.blob)
+    from scheduler.working.judging import bytes_of as find_bytes
+
+    return find_bytes(home, item)
 
 
 def attachment_document(home: Home, item: Attachment | None) -> dict[str, Any] | None:

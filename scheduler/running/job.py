@@ -88,8 +88,10 @@ class Permit:
     limits: Limits = Limits()
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables that the policy adds."""
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secrets granted to this run, by variable; masked in whatever it prints."""
+    rule: str = ""
+    """The name of the policy's rule that allows it, for people."""
 
 
 @dataclass(frozen=True, slots=True)

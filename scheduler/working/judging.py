@@ -1,0 +1,82 @@
+"""What a worker's policy says of a task of a home: one answer for the worker, `explain` and `worker policy check`.
+
+Reads the payload and whether the submitter is a member; the policy itself is judged by scheduler.working.policy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crdt.records import TaskRecord
+from ledger.keys import ActorKey
+from ledger.operations import Attachment, Spec
+from scheduler.home import Home
+from scheduler.running.job import Permit
+from scheduler.running.payloads import COMMAND_TYPE, WORKFLOW_JOB_TYPE, Payload, PayloadError, read_payload
+from scheduler.working.policy import Denial, WorkerPolicy, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a worker may run a task, and why not.
+
+    `permit` and `payload` are there where it may. `waits`: nobody can say before the payload's blob has come.
+    """
+
+    permit: Permit | None = None
+    payload: Payload | None = None
+    reasons: tuple[str, ...] = ()
+    waits: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the worker may run it."""
+        return self.permit is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "allowed": self.allowed,
+            "reasons": list(self.reasons),
+            "rule": None if self.permit is None else self.permit.rule,
+        }
+
+
+def is_for_workers(spec: Spec) -> bool:
+    """Return whether a task has a payload that workers run; all others are for agents and programs."""
+    return spec.payload is not None and spec.payload.media_type in {COMMAND_TYPE, WORKFLOW_JOB_TYPE}
+
+
+def judge_task(home: Home, policy: WorkerPolicy, record: TaskRecord) -> Judgement:
+    """Return what a policy says of a task. Within a reading of the home."""
+    spec = record.spec
+    if spec.payload is None:
+        return Judgement(reasons=("it has no payload: an agent does it through `next` and `complete`",))
+    data = bytes_of(home, spec.payload)
+    if data is None:
+        return Judgement(reasons=("its payload has not come here yet",), waits=True)
+    try:
+        payload = read_payload(spec.payload.media_type, data)
+    except PayloadError as error:
+        return Judgement(reasons=(f"its payload cannot be read: {error}",))
+    if payload is None:
+        return Judgement(reasons=(f"workers run no payload of type {spec.payload.media_type!r}",))
+    verdict = judge(policy, record.submitter, spec, payload, is_member=is_member(home, record.submitter))
+    if isinstance(verdict, Denial):
+        return Judgement(payload=payload, reasons=verdict.reasons)
+    return Judgement(permit=verdict, payload=payload)
+
+
+def is_member(home: Home, actor: ActorKey) -> bool:
+    """Return whether an actor is an owner, or stands admitted: a stranger in an open ledger is no member."""
+    if actor in home.genesis.owners:
+        return True
+    return home.members.grant_for(actor) not in (None, home.ledger)
+
+
+def bytes_of(home: Home, item: Attachment) -> bytes | None:
+    """Return the bytes of an attachment, None for a blob that has not come here yet. Within a reading."""
+    if item.blob is None:
+        return item.data or b""
+    return home.intake.blobs.get_many((item.blob,)).get(item.blob)
