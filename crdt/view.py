@@ -5,7 +5,7 @@ Implements: specs/tasks.md, section View; specs/assignment.md S2 as far as the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -171,16 +171,21 @@ def is_hopeless(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> boo
 
 
 def tainted_inputs(task: TaskRecord, find_completion: Callable[[Cid], Iterator[CompletionRecord | None]]) -> list[Cid]:
-    """Return the inputs behind a result that no longer stand (D7), transitively.
+    """Return the inputs behind a result that no longer stand (D7), transitively; `find_completion` as below."""
+    return [] if task.result is None else voided_inputs(task.result.inputs, find_completion)
+
+
+def voided_inputs(
+    inputs: Iterable[Cid], find_completion: Callable[[Cid], Iterator[CompletionRecord | None]]
+) -> list[Cid]:
+    """Return those of `inputs`, and of the inputs behind them, that no longer stand.
 
     `find_completion` yields, for each task an event was cited as a completion of, the completion that counts, or None
     where it no longer does.
     """
-    if task.result is None:
-        return []
     voided: list[Cid] = []
     seen: set[Cid] = set()
-    stack = list(task.result.inputs)
+    stack = list(inputs)
     while stack:
         cid = stack.pop()
         if cid in seen:

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crdt.records import ClaimRecord, TaskRecord
+from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
+from crdt.task_graph import TaskEntry
+from crdt.view import voided_inputs
 from ledger.cid import Cid
+from ledger.events import Event
+from ledger.operation_codec import read_operations
 from ledger.operations import Complete, Fail, Release
 from scheduler.home import Home
 
@@ -64,8 +68,30 @@ def _attempts(record: TaskRecord, found: tuple[Ending, ...]) -> Iterator[tuple[s
 
 
 def _endings(home: Home, record: TaskRecord) -> Iterator[Ending]:
+    for cid, event, op in counting(home, record):
+        if isinstance(op, Complete | Fail | Release):
+            yield Ending(cid, event.time, op)
+
+
+def counting(home: Home, record: TaskRecord) -> Iterator[tuple[Cid, Event, TaskEntry]]:
+    """Yield the sound operations on a task that count, each with its event. Within a reading."""
     for cid, verdict in home.board.store.verdicts(record.key).items():
         if verdict.rule is None and home.board.graph.node(cid).counts:
             event, op = home.board.task_graph.entry(cid, record.key)
-            if isinstance(op, Complete | Fail | Release):
-                yield Ending(cid, event.time, op)
+            if op is not None:
+                yield cid, event, op
+
+
+def voided_of(home: Home, inputs: tuple[Cid, ...]) -> tuple[Cid, ...]:
+    """Return those of the completions a claim rests on, and of what these rest on, that no longer count (D7)."""
+    return tuple(voided_inputs(inputs, lambda cid: _completions_at(home, cid)))
+
+
+def _completions_at(home: Home, cid: Cid) -> Iterator[CompletionRecord | None]:
+    """Yield, for each task an event has soundly completed, its completion there, None where it counts no more."""
+    for op in read_operations(home.read_event(cid)):
+        if isinstance(op, Complete):
+            verdict = home.board.store.find_verdict(op.task, cid)
+            if verdict is not None and verdict.rule is None:
+                done = home.board.find_record(op.task)
+                yield None if done is None else next((c for c in done.completions if c.cid == cid), None)

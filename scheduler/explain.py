@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from crdt.attempts import runs
 from crdt.order import anchor_of
 from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
-from crdt.view import Obstacle, ObstacleKind, Status, TaskView, tainted_inputs, view
+from crdt.view import Obstacle, ObstacleKind, Status, TaskView, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey, did_key
-from ledger.operation_codec import read_operations
-from ledger.operations import Complete
 from scheduler.assignment import LIVENESS_LEASES, Crew, Worker, crew_of, due_at, ready_since, take_at
-from scheduler.endings import deciding, endings, failure_of
+from scheduler.endings import deciding, endings, failure_of, voided_of
 from scheduler.explanation import ClaimState, DecidingEvent, Explanation, NeedState, PeerTurn, render_obstacle
 from scheduler.home import Home
 from scheduler.queue import first_saw
@@ -77,7 +75,7 @@ class _Explainer:
             claims=tuple(map(self._claim, sorted(record.claims, key=lambda c: (c.attempt, c.time, c.cid)))),
             result=None if record.result is None else str(record.result.cid),
             superseded=tuple(str(completion.cid) for completion in record.completions[1:]),
-            tainted_inputs=tuple(map(str, tainted_inputs(record, self._completions_at))),
+            tainted_inputs=tuple(map(str, voided_of(self._home, self._rests_on()))),
             decided_by=tuple(self._decided_by()),
         )
 
@@ -217,16 +215,12 @@ class _Explainer:
 
     # ---- what it rests on
 
+    def _rests_on(self) -> tuple[Cid, ...]:
+        """Return the inputs of the result; of a task that is held, those of the claim."""
+        held = self._record.result or self._view.holder
+        return () if held is None else held.inputs
+
     def _decided_by(self) -> Iterator[DecidingEvent]:
         of = len(self._board.active_workers())
         for what, cid in deciding(self._record, self._view.holder, self._endings):
             yield DecidingEvent(str(cid), what, self._board.is_stable(cid), len(self._board.seen_by(cid)), of)
-
-    def _completions_at(self, cid: Cid) -> Iterator[CompletionRecord | None]:
-        """Yield, for each task an event has soundly completed, its completion there, None where it counts no more."""
-        for op in read_operations(self._home.read_event(cid)):
-            if isinstance(op, Complete):
-                verdict = self._board.store.find_verdict(op.task, cid)
-                if verdict is not None and verdict.rule is None:
-                    done = self._board.find_record(op.task)
-                    yield None if done is None else next((c for c in done.completions if c.cid == cid), None)

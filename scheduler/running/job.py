@@ -18,7 +18,7 @@ from typing import Final, Protocol, Self
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey
-from ledger.operations import Spec
+from ledger.operations import Attachment, Spec
 from scheduler.running.files import FileRef
 from scheduler.running.payloads import Payload
 
@@ -102,6 +102,12 @@ class Input:
     task_id: str
     outputs: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileRef] = field(default_factory=dict)
+    output: Attachment | None = None
+    """The result itself, whatever its media type: what an agent handed over by `complete --output`."""
+    missing: tuple[Cid, ...] = ()
+    """Blobs of it that are not in this home yet: the task is better left for later."""
+    problem: str = ""
+    """Why it cannot be used, such as malformed outputs: the run fails with these words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ INTERNAL = {
     "scheduler.action_errors.WithoutEffectError",
     "scheduler.fibonacci_check.HeapInvariantError",
     "scheduler.fibonacci_heap.NodeNotInHeapError",
+    "scheduler.running.outputs.OutputsError",
 }
 
 
