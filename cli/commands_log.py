@@ -20,6 +20,7 @@ from cli.event_text import (
 from cli.output import render_time
 from cli.people import name_of, person
 from cli.session import Session, session_of
+from cli.task_policy import policy_judge, policy_lines
 from cli.task_show import task_history, task_lines
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ def show(
             key = session.find_key(home)
             try:
                 record = find_task(home, None if key is None else key.actor, what, home.now_ms())
-                document = {"kind": "task"} | task_history(home, record)
-                lines = task_lines(document)
+                verdict = policy_judge(session, home)(record)
+                document = {"kind": "task"} | task_history(home, record) | {"policy": verdict}
+                lines = task_lines(document) + policy_lines(verdict)
             except TaskNotFoundError:
                 actor = find_actor(home, what)
                 if actor is None:

@@ -13,6 +13,7 @@ from cli.commands_work import TaskArgument, TaskOption, which_task
 from cli.errors import InputError
 from cli.output import render_table
 from cli.session import session_of
+from cli.task_policy import policy_judge
 from cli.task_text import task_document
 
 if TYPE_CHECKING:
@@ -59,12 +60,16 @@ def tasks(
             and (held_by is None or (seen.holder is not None and seen.holder.actor == held_by))
         )
         crew = _crew(home)
+        judged = policy_judge(session, home)
         documents = [
-            task_document(home, record, seen, crew.assigned_peer(record))
+            task_document(home, record, seen, crew.assigned_peer(record)) | {"policy": judged(record)}
             for record, seen in itertools.islice(found, limit or None)
         ]
         more = next(found, None) is not None
     session.output.result({"tasks": documents, "more": more}, _table(documents))
+    denied = sum(one["policy"] is not None and not one["policy"]["allowed"] for one in documents)
+    if denied:
+        session.output.note(f"{denied} of these this worker may not run: `explain TASK` says why.")
     if more:
         session.output.note(f"Only {limit} tasks are shown; --limit 0 shows all.")
 
@@ -129,5 +134,5 @@ def explain(context: typer.Context, task: TaskArgument = None, task_id: TaskOpti
     with session.home() as home, home.reading():
         key, now = session.find_key(home), home.now_ms()
         record = find_task(home, None if key is None else key.actor, name, now)
-        explanation = explain_task(home, record, now, None if key is None else key.actor)
+        explanation = explain_task(home, record, now, None if key is None else key.actor, session.worker_policy())
     session.output.result(explanation.to_dict(), list(explanation.render_lines()))

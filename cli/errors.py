@@ -33,6 +33,7 @@ class CliError(Exception):
         super().__init__(words)
         self.advice = advice
         self.rule = rule
+        self.details: dict[str, Any] = {}
 
 
 class InputError(CliError):
@@ -130,7 +131,10 @@ CODES: Final[dict[str, ExitCode]] = {
     "scheduler.endpoints.EndpointError": ExitCode.USAGE,
     "scheduler.working.policy_file.PolicyMissingError": ExitCode.NOT_FOUND,
     "scheduler.working.policy_file.PolicyPermissionError": ExitCode.NOT_ALLOWED,
+    "scheduler.working.policy_file.PolicyExistsError": ExitCode.REFUSED,
     "scheduler.toml_table.TomlError": ExitCode.USAGE,
+    "scheduler.owned_file.OthersWriteError": ExitCode.NOT_ALLOWED,
+    "scheduler.owned_file.OwnedFileError": ExitCode.USAGE,
     "scheduler.working.secrets.SecretPermissionError": ExitCode.NOT_ALLOWED,
     "scheduler.working.secrets.SecretError": ExitCode.NOT_FOUND,
     "ledger.kubo_build.KuboBuildError": ExitCode.INSTALLATION,

@@ -20,6 +20,7 @@ from cli import (
     commands_audit,
     commands_carry,
     commands_check,
+    commands_config,
     commands_init,
     commands_ipfs,
     commands_keys,
@@ -33,6 +34,7 @@ from cli import (
     commands_tasks,
     commands_verify,
     commands_work,
+    worker_group,
 )
 from cli.command import Group
 from cli.conflict import check_for_conflict
@@ -63,6 +65,8 @@ COMMANDS: Final = (
     commands_carry,
     commands_ipfs,
     commands_peer,
+    worker_group,
+    commands_config,
 )
 """In the order in which `--help` lists them."""
 

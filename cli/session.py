@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.configuration import Configuration
 from cli.errors import ForbiddenError, InputError, MissingError
 from cli.output import Output
 from cli.settings import Settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ledger.keyring import KeyRing
     from ledger.keys import SigningKey
     from scheduler.home import Home
+    from scheduler.working.policy import WorkerPolicy
 
 FIRST_USE = "Made a private ledger with one owner, you, in {folder}; `init --from` would have entered an existing one."
 
@@ -31,14 +33,34 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.configuration = Configuration(self.folder)
+        settings.json, self.json_origin = self.configuration.find("json", settings.json)
         self.output = Output(as_json=settings.json)
 
     @property
     def folder(self) -> Path:
         """The folder of the home: `--home`, else P2P_WORKFLOW_HOME, else the platform's data folder."""
-        from scheduler.place import home_folder
+        from scheduler.folders import home_folder
 
         return home_folder(self.settings.home)
+
+    def policy_path(self, flag: str | None = None) -> Path:
+        """Return where the policy of this home's worker is: `--policy`, else as configured, else in the home."""
+        from scheduler.folders import POLICY_NAME
+
+        said = self.configuration.value("worker.policy", flag)
+        return self.folder / POLICY_NAME if said is None else Path(said)
+
+    def worker_policy(self) -> WorkerPolicy:
+        """Return the policy of this home's worker; one that denies everything where it is not there, or broken."""
+        path = self.policy_path()
+        if not path.exists():  # spares loading what reads it
+            from scheduler.working.policy import no_policy
+
+            return no_policy(path)
+        from scheduler.working.policy_file import current_policy
+
+        return current_policy(path)
 
     @contextmanager
     def home(self) -> Iterator[Home]:
@@ -60,8 +82,8 @@ class Session:
             yield home
 
     def peer_name(self, home: Home) -> str:
-        """Return the name of the key to act with: `--peer`, else P2P_WORKFLOW_PEER, else the home's own."""
-        return self.settings.peer or home.members.default_peer()
+        """Return the name of the key to act with: `--peer`, else as configured, else the home's own."""
+        return self.settings.peer or home.members.default_peer(self.configuration.value("peer.name"))
 
     def find_key(self, home: Home) -> SigningKey | None:
         """Return the key to act with, where there is one already; makes nothing."""

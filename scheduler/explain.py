@@ -7,6 +7,7 @@ nothing: each answer comes from the function that decides. Leaves out how it is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from crdt.attempts import runs
 from crdt.order import anchor_of
@@ -17,12 +18,28 @@ from ledger.events import TaskKey
 from ledger.keys import ActorKey, did_key
 from scheduler.assignment import LIVENESS_LEASES, Crew, Worker, crew_of, due_at, ready_since, take_at
 from scheduler.endings import deciding, endings, failure_of, voided_of
-from scheduler.explanation import ClaimState, DecidingEvent, Explanation, NeedState, PeerTurn, render_obstacle
+from scheduler.explanation import (
+    ClaimState,
+    DecidingEvent,
+    Explanation,
+    NeedState,
+    PeerTurn,
+    PolicyAnswer,
+    render_obstacle,
+)
 from scheduler.home import Home
 from scheduler.queue import first_saw
+from scheduler.working.judging import is_for_workers, judge_task
+from scheduler.working.policy import WorkerPolicy
 
 
-def explain(home: Home, record: TaskRecord, now: int | None = None, me: ActorKey | None = None) -> Explanation:
+def explain(
+    home: Home,
+    record: TaskRecord,
+    now: int | None = None,
+    me: ActorKey | None = None,
+    policy: WorkerPolicy | None = None,
+) -> Explanation:
     """Return why a task stands where it stands.
 
     Args:
@@ -30,9 +47,15 @@ def explain(home: Home, record: TaskRecord, now: int | None = None, me: ActorKey
         record: the task.
         now: the instant to explain, ms since 1970; None for the present.
         me: the peer that asks, which counts as heard of; None for an onlooker.
+        policy: that of this home's worker, to say whether it may run the task; None: nothing is said of that.
     """
     with home.reading():
-        return _Explainer(home, record, home.now_ms() if now is None else now, me).explain()
+        found = _Explainer(home, record, home.now_ms() if now is None else now, me).explain()
+        if policy is None or not is_for_workers(record.spec):
+            return found
+        verdict = judge_task(home, policy, record)
+        rule = None if verdict.permit is None else verdict.permit.rule
+        return replace(found, policy=PolicyAnswer(verdict.allowed, verdict.reasons, rule))
 
 
 class _Explainer:

@@ -63,6 +63,15 @@ class DecidingEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyAnswer:
+    """Whether the policy of this home's worker allows the task: by which rule, or why none does."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    rule: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Where a task stands at `now`, and why."""
 
@@ -89,6 +98,8 @@ class Explanation:
     superseded: tuple[str, ...]
     tainted_inputs: tuple[str, ...]
     decided_by: tuple[DecidingEvent, ...]
+    policy: PolicyAnswer | None = None
+    """Of this home's worker; None where no worker runs it, or nobody asked."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as JSON values."""
@@ -104,6 +115,8 @@ class Explanation:
         if self.ready_at is not None:
             yield f"  ready at   {_time(self.ready_at)}, due {_time(self.due_at)} by priority {self.priority}"
         yield f"  turn       {self.turn}"
+        if self.policy is not None:
+            yield from _policy_lines(self.policy)
         yield from _block("peers, by distance of their key from the anchor", map(_peer_line, self.peers))
         yield from _block("needs", (f"{n.task_id or n.task_key}: {n.status}" for n in self.needs))
         yield from _block("claims", map(_claim_line, self.claims))
@@ -115,6 +128,13 @@ class Explanation:
 def render_obstacle(obstacle: Obstacle) -> str:
     """Return what stands in the way of a task for people, its time as ISO 8601 in UTC."""
     return obstacle.words if obstacle.until is None else f"{obstacle.words} {_time(obstacle.until)}"
+
+
+def _policy_lines(policy: PolicyAnswer) -> Iterator[str]:
+    if policy.allowed:
+        yield f"  policy     this worker may run it, by its rule {policy.rule!r}"
+    else:
+        yield from _block("this worker may not run it", policy.reasons)
 
 
 def _block(title: str, lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:

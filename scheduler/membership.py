@@ -112,16 +112,17 @@ class Membership:
                 unfit = unfit or error
         return keys, unfit
 
-    def default_peer(self) -> str:
-        """Return the name of the peer a command acts as where it is not told: P2P_WORKFLOW_PEER, else the host's.
+    def default_peer(self, configured: str | None = None) -> str:
+        """Return the name of the peer a command acts as where it is not told.
 
+        It is what P2P_WORKFLOW_PEER says, else what is configured, else the host's.
         A key in P2P_WORKFLOW_KEY signs for every command, so the name it has as a member comes before both.
         """
         given, named = key_of_environment(), None
         if given is not None:
             with self._home.reading():
                 named = self.names().get(given.actor)
-        return named or os.environ.get(PEER_VARIABLE) or f"peer-{socket.gethostname() or 'local'}"[:64]
+        return named or os.environ.get(PEER_VARIABLE) or configured or f"peer-{socket.gethostname() or 'local'}"[:64]
 
     def find_key(self, name: str) -> SigningKey | None:
         """Return the key a command signs with: the one in P2P_WORKFLOW_KEY, else the home's key `name`."""

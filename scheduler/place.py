@@ -1,12 +1,10 @@
-"""Where a home is, and whether a ledger is in it: the folder, its database file, the errors about either.
+"""Whether a ledger is in a folder, its database file, the errors about either.
 
-Leaves out what a home does once it is open (scheduler.home).
+Leaves out where the folder is (scheduler.folders) and what a home does once it is open (scheduler.home).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +16,6 @@ from ledger.store import EventStore
 from ledger.tables import LEDGER_DDL, LEDGER_SCHEMA_VERSION
 from scheduler.board_rows import DDL
 
-HOME_VARIABLE: Final = "P2P_WORKFLOW_HOME"
 DATABASE_NAME: Final = "ledger.sqlite3"
 OWNER_KEY_NAME: Final = "owner"
 Clock = Callable[[], int]
@@ -39,18 +36,6 @@ class HomeExistsError(HomeError):
 def wall_clock_ms() -> int:
     """Return the time in ms since 1970."""
     return time.time_ns() // 1_000_000
-
-
-def home_folder(explicit: str | Path | None = None) -> Path:
-    """Return the folder of the home: the one given, else P2P_WORKFLOW_HOME, else the platform's data folder."""
-    chosen = explicit or os.environ.get(HOME_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "p2p-workflow"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "p2p-workflow"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "p2p-workflow"
 
 
 def open_store(folder: Path, *, create: bool) -> Database:

@@ -22,11 +22,11 @@ from ledger.keys import did_key
 from ledger.operations import Join
 from scheduler.actions import ActionError, Taken, resolve
 from scheduler.bootstrap import enter_invited, keep_endpoints, read_bootstrap
+from scheduler.folders import home_folder
 from scheduler.home import Home
 from scheduler.live import task_of
 from scheduler.membership import NotAMemberError
 from scheduler.peers import KnownPeers
-from scheduler.place import home_folder
 from scheduler.queue import TaskQueue
 from scheduler.renewal import Renewer
 from scheduler.task import P2PTask

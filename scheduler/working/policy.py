@@ -92,6 +92,11 @@ EMPTY_POLICY: Final = WorkerPolicy(trouble=HOW_TO_BEGIN)
 """Of a worker that nobody has told anything: it denies everything."""
 
 
+def no_policy(path: object) -> WorkerPolicy:
+    """Return the policy of a worker for which nobody has written one: where it belongs is said with it."""
+    return WorkerPolicy(trouble=f"{HOW_TO_BEGIN} ({path})")
+
+
 @dataclass(frozen=True, slots=True)
 class Denial:
     """A worker may not run a task; `reasons` say what the nearest rules lack, one each, for who keeps the policy."""

@@ -7,13 +7,13 @@ be read allows nothing: an older one might allow what somebody has just forbidde
 from __future__ import annotations
 
 import logging
-import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, Final
 
 from ledger.keys import ActorKey, KeyFormatError, parse_did_key
+from scheduler.folders import POLICY_NAME
+from scheduler.owned_file import OthersWriteError, OwnedFileError, read_owned, write_new
 from scheduler.running.job import Level, Limits, Mount
 from scheduler.toml_table import (
     Table,
@@ -26,11 +26,8 @@ from scheduler.toml_table import (
     read_text,
     read_texts,
 )
-from scheduler.working.policy import ANY_MEMBER, HOW_TO_BEGIN, PayloadKind, Rule, WorkerPolicy
+from scheduler.working.policy import ANY_MEMBER, PayloadKind, Rule, WorkerPolicy, no_policy
 from scheduler.working.secrets import SecretSource
-
-FILE_NAME: Final = "worker.toml"
-FILE_BYTES_MAX: Final = 1_048_576
 
 _SYSTEM_FOLDERS: Final = frozenset(("proc", "sys", "dev"))
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -49,45 +46,46 @@ class PolicyPermissionError(PolicyError):
     """Somebody else could have written the policy."""
 
 
+class PolicyExistsError(PolicyError):
+    """There is a policy already, and it is never written over."""
+
+
 def policy_path(folder: Path) -> Path:
     """Return where the policy of a home's worker is, unless it is told otherwise."""
-    return folder / FILE_NAME
+    return folder / POLICY_NAME
 
 
 def read_policy(path: Path) -> WorkerPolicy:
     """Return what stands in a policy file; raise PolicyError where it cannot be used."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        text = read_owned(path)
     except FileNotFoundError:
         raise PolicyMissingError(f"no policy: {path}", "`p2p-workflow worker policy init` writes one") from None
-    except OSError as error:
-        raise PolicyError(f"{path}: {error.strerror or error}") from None
-    try:
-        _check_ownership(path, os.fstat(descriptor))
-        data = b""
-        while len(data) <= FILE_BYTES_MAX and (more := os.read(descriptor, FILE_BYTES_MAX + 1)):
-            data += more
-    finally:
-        os.close(descriptor)
-    if len(data) > FILE_BYTES_MAX:
-        raise PolicyError(f"{path}: more than {FILE_BYTES_MAX} bytes")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise PolicyError(f"{path}: no UTF-8 text") from None
+    except OthersWriteError as error:
+        raise PolicyPermissionError(f"{error}, and so allow anything", error.advice) from None
+    except OwnedFileError as error:
+        raise PolicyError(str(error), error.advice) from None
     return parse_policy(path, text)
 
 
-def _check_ownership(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise PolicyError(f"{path}: no regular file")
-    if status.st_uid not in {0, os.geteuid()}:
-        raise PolicyPermissionError(f"{path} belongs to another user, who could allow anything", f"chown it: '{path}'")
-    if status.st_mode & 0o022:
-        mode = f"{status.st_mode & 0o777:o}"
-        raise PolicyPermissionError(
-            f"others may write {path} (mode {mode}), and so allow anything", f"chmod go-w '{path}'"
-        )
+def write_policy(path: Path, text: str) -> None:
+    """Keep a new policy that only its owner can read; raise PolicyExistsError where there is one."""
+    parse_policy(path, text)
+    try:
+        write_new(path, text)
+    except FileExistsError:
+        raise PolicyExistsError(f"there is a policy already: {path}", "edit it, or move it away first") from None
+
+
+def current_policy(path: Path) -> WorkerPolicy:
+    """Return what stands in a policy file; where it cannot be used, a policy that denies all and says why."""
+    try:
+        return read_policy(path)
+    except PolicyMissingError:
+        return no_policy(path)
+    except PolicyError as error:
+        words = f"the policy cannot be used, so nothing is taken until it is mended: {error}"
+        return WorkerPolicy(trouble=words + (f" ({error.advice})" if error.advice else ""))
 
 
 class PolicyFile:
@@ -107,7 +105,9 @@ class PolicyFile:
         """
         seen = self._look()
         if seen != self._seen:
-            policy = self._read()
+            policy = current_policy(self.path)
+            if policy.trouble:
+                _logger.warning("%s", policy.trouble)
             if self._seen != () and policy != self._policy:
                 self.changes += 1
                 if not policy.trouble:
@@ -127,17 +127,6 @@ class PolicyFile:
         except OSError:
             return None
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, status.st_size, status.st_mode)
-
-    def _read(self) -> WorkerPolicy:
-        try:
-            return read_policy(self.path)
-        except PolicyMissingError:
-            words = f"{HOW_TO_BEGIN} ({self.path})"
-        except PolicyError as error:
-            words = f"the policy cannot be used, so nothing is taken until it is mended: {error}"
-            words += f" ({error.advice})" if error.advice else ""
-        _logger.warning("%s", words)
-        return WorkerPolicy(trouble=words)
 
 
 # ---- the text
