@@ -16,6 +16,7 @@ from cli.settings import Settings, common_options
 
 QUICK_START: Final = frozenset(("status", "submit", "next", "complete", "check-tags", "clock"))
 """Commands of the contract: their `✗` line is an answer, so it goes to stdout."""
+_ARGV: Final = "cli.command.argv"
 
 
 class Command(TyperCommand):
@@ -32,6 +33,22 @@ class Command(TyperCommand):
             # Beside positional arguments nobody could tell a value from an argument.
             args = spread(args, *_spellings(self.params))
         return super().parse_args(ctx, args)
+
+
+class ArgvCommand(Command):
+    """A command whose words after `--` are another command line, which nothing here reads: `argv_of` has them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read `args` up to `--`."""
+        own, rest = split_argv(args, *_spellings(self.params))
+        ctx.meta[_ARGV] = rest
+        return super().parse_args(ctx, own)
+
+
+def argv_of(context: Any) -> list[str] | None:
+    """Return the words after `--`, None where the line has none."""
+    found: list[str] | None = context.meta.get(_ARGV)
+    return found
 
 
 class Group(TyperGroup):
@@ -55,6 +72,14 @@ def spread(args: Sequence[str], repeatable: Iterable[str], with_value: Iterable[
         repeatable: the options whose values end at the next word that begins with `-`.
         with_value: the other options that take a value: the word after one is its value, whatever it looks like.
     """
+    own, argv = split_argv(args, repeatable, with_value)
+    return own if argv is None else [*own, "--", *argv]
+
+
+def split_argv(
+    args: Sequence[str], repeatable: Iterable[str], with_value: Iterable[str]
+) -> tuple[list[str], list[str] | None]:
+    """Return `args` up to `--`, as `spread` writes them, and what comes after it; None without `--`."""
     many, one = frozenset(repeatable), frozenset(with_value)
     done: list[str] = []
     rest = list(args)
@@ -62,7 +87,7 @@ def spread(args: Sequence[str], repeatable: Iterable[str], with_value: Iterable[
         word = rest.pop(0)
         option, equals, value = word.partition("=")
         if word == "--":
-            return [*done, word, *rest]
+            return done, rest
         if option not in many:
             done.append(word)
             if word in one and rest:
@@ -75,7 +100,7 @@ def spread(args: Sequence[str], repeatable: Iterable[str], with_value: Iterable[
             done += [option, each]
         if not values:
             done.append(word)  # Typer says what is missing
-    return done
+    return done, None
 
 
 def _spellings(params: Iterable[Any]) -> tuple[list[str], list[str]]:

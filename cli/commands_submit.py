@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli.command import Command
+from cli.command import ArgvCommand, argv_of
 from cli.errors import CliError, InputError, tell
+from cli.payload_options import (
+    EnvOption,
+    InterpreterOption,
+    KeepOption,
+    NetworkOption,
+    PutOption,
+    SandboxOption,
+    ScriptOption,
+    SecretOption,
+    command_fields,
+    warn_of_public_secrets,
+)
 from cli.session import Session, session_of
 from cli.task_file import read_task, read_tasks
 from cli.task_text import task_hash
@@ -25,7 +37,7 @@ class UsageError(CliError):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("submit", cls=Command)(submit)
+    app.command("submit", cls=ArgvCommand, options_metavar="[OPTIONS] [-- COMMAND...]")(submit)
 
 
 def submit(
@@ -57,6 +69,14 @@ def submit(
         str | None, typer.Option(metavar="TIME", help="Longest run of one attempt, such as 30m.")
     ] = None,
     max_attempts: Annotated[int | None, typer.Option(metavar="1-100", help="How many may fail. [the policy's]")] = None,
+    script: ScriptOption = None,
+    interpreter: InterpreterOption = None,
+    env: EnvOption = None,
+    put: PutOption = None,
+    keep: KeepOption = None,
+    network: NetworkOption = False,
+    secret: SecretOption = None,
+    sandbox: SandboxOption = None,
     file: Annotated[
         str | None,
         typer.Option(metavar="TASKS.json", help="Many tasks: an array, or one object a line; - reads stdin."),
@@ -64,12 +84,19 @@ def submit(
 ) -> None:
     """Submit a task, or many.
 
+    What stands after `--` is a command for a worker to run (`worker run`), as are --script and the options about it;
+    a task without it is for whoever takes it with `next`. No shell reads the words: for one, write `-- sh -c '…'`.
+
     A file holds objects with these options as fields (`task_id`, `not_before`, …), each task after those it needs.
     `tags`, `needs` and `requires` are lists, times ISO 8601 or ms since 1970, `payload` is a text or an object
-    {"text"|"json"|"hex"|"file": …, "media_type": …}. All tasks of a file are read before the first is submitted, a
-    thousand in one durable transaction; a file may be submitted again, and what is there is not made twice.
+    {"text"|"json"|"hex"|"file": …, "media_type": …}, `command` a list of words or an object {"argv": […], "env": {…},
+    "put": {inside: path} or […], "keep": […], "network": true, "secrets": […], "sandbox": level}, which has in place of
+    "argv" maybe "script", a text or {"file": …}, and "interpreter". All tasks of a file are read before the first is
+    submitted, a thousand in one durable transaction; a file may be submitted again, and what is there is not made
+    twice.
     """
     session = session_of(context)
+    command = command_fields(argv_of(context), script, interpreter, env, put, keep, network, secret, sandbox)
     fields: dict[str, Any] = {
         "task_id": task_id,
         "workflow_id": workflow_id,
@@ -82,10 +109,12 @@ def submit(
         "expires_at": expires_at,
         "timeout": timeout,
         "max_attempts": max_attempts,
+        "command": command,
         "payload": None if payload is None else {"file": payload} | ({"media_type": media_type} if media_type else {}),
     }
     said = {field: value for field, value in fields.items() if value is not None}
     if file is None:
+        warn_of_public_secrets(session.output, command)
         requests = [_one(said, media_type, payload)]
     elif said.keys() - {"workflow_id"}:
         raise InputError("with --file the tasks say everything themselves", "leave out all options but --workflow-id")

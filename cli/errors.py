@@ -90,6 +90,7 @@ class Told:
 # By qualified name; a class stands for those derived from it.
 CODES: Final[dict[str, ExitCode]] = {
     "scheduler.running.files.FileRefError": ExitCode.USAGE,
+    "scheduler.running.gathering.GatheringError": ExitCode.USAGE,
     "scheduler.running.payloads.PayloadError": ExitCode.USAGE,
     "scheduler.extras.MissingExtraError": ExitCode.INSTALLATION,
     "scheduler.workflows.yaml_nodes.WorkflowFileError": ExitCode.INVALID,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cli.attachments import media_type_of, read_bytes
 from cli.errors import InputError
 from cli.located import located
+from cli.payload_options import read_command
 from cli.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _KNOWN: Final = frozenset(
         "priority",
         "created_at",
         "payload",
+        "command",
         "requires",
         "needs",
         "not_before",
@@ -76,7 +78,9 @@ def read_task(fields: Any, workflow_id: str | None, now_ms: int) -> SubmitReques
         if said.get(name) is None:
             raise InputError(f"{name} is missing")
     timeout = said.pop("timeout", None)
-    payload = said.pop("payload", None)
+    payload, command = said.pop("payload", None), said.pop("command", None)
+    if payload is not None and command is not None:
+        raise InputError("payload and command: a task has one of them", "leave one out")
     for name in ("created_at", "not_before", "expires_at"):
         if name in said:
             said[name] = _time_ms(said[name], now_ms) / 1000
@@ -87,7 +91,7 @@ def read_task(fields: Any, workflow_id: str | None, now_ms: int) -> SubmitReques
         P2PTask(
             **said,
             timeout_seconds=None if timeout is None else _duration_ms(timeout) / 1000,
-            payload=None if payload is None else _payload(payload),
+            payload=read_command(command) if command is not None else None if payload is None else _payload(payload),
         )
     )
 

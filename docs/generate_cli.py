@@ -74,7 +74,8 @@ def _commands() -> Iterator[str]:
     for path, command in _walk(typer.main.get_command(make_app()), ()):
         yield f"### {' '.join(path)}\n"
         arguments = [param for param in command.params if param.param_type_name == "argument"]
-        usage = " ".join(["p2p-workflow", *path, "[OPTIONS]", *(_usage(argument) for argument in arguments)])
+        options = command.options_metavar or "[OPTIONS]"
+        usage = " ".join(["p2p-workflow", *path, options, *(_usage(argument) for argument in arguments)])
         yield f"    {usage}\n\n{inspect.cleandoc(command.help or '')}\n"
         own = [param for param in command.params if param.name not in shared]
         if own:

@@ -7,13 +7,13 @@ Leaves out how a home came to know of that (scheduler.moving).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from crdt.records import TaskRecord
+from ledger.blobs import BlockError
 from ledger.cid import Cid
-from ledger.codec import BLOCK_BYTES_MAX, Value, encode
+from ledger.codec import Value
 from ledger.events import Role, TaskKey, task_key
 from ledger.keys import SigningKey
 from ledger.operation_writing import write_spec
@@ -23,13 +23,11 @@ from scheduler.acting import acting, keep, named, write
 from scheduler.action_errors import AmbiguousTaskError, ConflictError, RequestError
 from scheduler.home import Home
 from scheduler.names import find_task, get_task, is_key_text
+from scheduler.running.files import parts_of
+from scheduler.running.payloads import PayloadError, read_payload
+from scheduler.submit_parcels import NewSubmit, submit_parcels
 from scheduler.task import PRIORITY_DEFAULT, P2PTask
 from scheduler.writing import Writing
-
-_EVENT_BYTES: Final = BLOCK_BYTES_MAX - 8_192
-"""Room for operations in one event, in bytes: less its envelope with 64 parents and the links to its blobs."""
-_EVENT_SUBMITS: Final = 128
-"""Submits in one event: as many as stay below the limit on items, however many labels each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,15 @@ class SubmitRequest:
         priority: 1 to 10, 10 first.
         created_at: ms since 1970; None for now.
         needs: more needs, each a task key in hexadecimal or a `task_id`, earlier ones of the same call included.
+        blobs: parts of files that the payload names, by CID: kept beside the events, and linked by its event. Those
+            that are in the home already may be left out.
     """
 
     spec: Spec
     priority: int = PRIORITY_DEFAULT
     created_at: int | None = None
     needs: tuple[str, ...] = ()
+    blobs: Mapping[Cid, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def request_of(task: P2PTask) -> SubmitRequest:
         not_before=_ms(task.not_before),
         expires_at=_ms(task.expires_at),
     )
-    return SubmitRequest(spec, task.priority, _ms(task.created_at), tuple(task.needs))
+    blobs = {} if task.payload is None else task.payload.blobs
+    return SubmitRequest(spec, task.priority, _ms(task.created_at), tuple(task.needs), blobs)
 
 
 def submit(home: Home, key: SigningKey, requests: SubmitRequest | Iterable[SubmitRequest]) -> list[Submitted]:
@@ -111,9 +113,9 @@ def submit(home: Home, key: SigningKey, requests: SubmitRequest | Iterable[Submi
         batch = _Batch(writing, key)
         keys = [batch.add(request) for request in listed]
         events: dict[TaskKey, Cid] = {}
-        for ops in _parcels(batch.new.values()):
-            event = write(writing, key, ops, Role.SUBMITTER)
-            events |= {op.key: event.cid for op in ops}
+        for parcel in submit_parcels(batch.new.values()):
+            event = write(writing, key, parcel.ops, Role.SUBMITTER, parcel.parts)
+            events |= {op.key: event.cid for op in parcel.ops}
         return [
             _submitted(home, task, request, events.pop(task, None)) for task, request in zip(keys, listed, strict=True)
         ]
@@ -135,7 +137,7 @@ class _Batch:
         self._key = key
         self._now = writing.time
         self._named: dict[tuple[str, str], TaskKey] = {}
-        self.new: dict[TaskKey, Submit] = {}
+        self.new: dict[TaskKey, NewSubmit] = {}
 
     def add(self, request: SubmitRequest) -> TaskKey:
         """Return the task key of a request, and note its submit where neither this ledger nor the one before has it."""
@@ -150,11 +152,26 @@ class _Batch:
         if task in self._home.earlier and self._home.board.find_record(task) is None:
             return task
         keep(self._writing, request.spec.payload)
+        parts = self._keep_parts(request)
         self._check_name(spec, task)
         if task not in self.new and self._home.board.find_record(task) is None:
             created_at = self._now if request.created_at is None else request.created_at
-            self.new[task] = Submit(task, spec, request.priority, created_at, fields)
+            self.new[task] = NewSubmit(Submit(task, spec, request.priority, created_at, fields), parts)
         return task
+
+    def _keep_parts(self, request: SubmitRequest) -> tuple[Cid, ...]:
+        """Keep what a payload names beside the events, and return it; RequestError for what is nowhere to be had."""
+        task_id, payload, blobs = request.spec.task_id, request.spec.payload, self._home.intake.blobs
+        try:
+            asked = None if payload is None or payload.data is None else read_payload(payload.media_type, payload.data)
+            blobs.put_many(request.blobs.items())
+        except (PayloadError, BlockError) as error:
+            raise RequestError(f"task {task_id!r}: payload: {error}") from error
+        parts = () if asked is None else parts_of(asked.all_files)
+        lacking = [part for part in parts if part not in request.blobs and not blobs.has(part)]
+        if lacking:
+            raise RequestError(f"task {task_id!r}: its payload names files whose bytes are not here: {lacking[0]}")
+        return tuple(dict.fromkeys((*parts, *request.blobs)))
 
     def _identify(self, spec: Spec, needs: Iterable[TaskKey]) -> tuple[TaskKey, Spec, dict[str, Value]]:
         """Return a spec with these needs, its map, and its task key."""
@@ -191,21 +208,6 @@ class _Batch:
         if is_key_text(text) and self._home.earlier.find_old_key(key := TaskKey(bytes.fromhex(text))):
             return key
         return find_task(self._home, actor, text, self._now).key
-
-
-def _parcels(submits: Iterable[Submit]) -> Iterator[list[Submit]]:
-    """Cut submits into what fits one event each."""
-    parcel: list[Submit] = []
-    room = _EVENT_BYTES
-    for op in submits:
-        size = len(encode(op.spec_map)) + 64
-        if parcel and (size > room or len(parcel) == _EVENT_SUBMITS):
-            yield parcel
-            parcel, room = [], _EVENT_BYTES
-        parcel.append(op)
-        room -= size
-    if parcel:
-        yield parcel
 
 
 def _ms(seconds: float | None) -> int | None:

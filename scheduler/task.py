@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
 
+from ledger.cid import Cid
 from ledger.operations import ATTEMPTS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NEEDS_MAX
 from ledger.schema import DURATION_MS_MAX, TIME_MAX
+from scheduler.running.gathering import gather
+from scheduler.running.job import Level
+from scheduler.running.payloads import Command, write_payload
 from scheduler.tags import WorkflowTag, parse_tags
 
 PRIORITY_MIN: Final = 1
@@ -27,17 +32,83 @@ PRIORITY_DEFAULT: Final = 5
 class Payload:
     """What a task works on: opaque bytes and their media type.
 
+    Args:
+        media_type: what the bytes are.
+        data: the bytes.
+        blobs: the parts of files that the bytes name, by CID; `command` and `script` fill them in.
+
     Raises:
         ValueError: the media type is no text of 1 to 1,024 bytes, or the data is not bytes.
     """
 
     media_type: str
     data: bytes
+    blobs: Mapping[Cid, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_text("media_type", self.media_type, NAME_BYTES_MAX)
         if type(self.data) is not bytes:
             raise ValueError(f"payload data must be bytes, not {type(self.data).__name__}")
+
+    @classmethod
+    def command(cls, argv: Sequence[str], **options: Any) -> Self:
+        """Return the payload of a program for a worker to run; no shell reads its words.
+
+        Args:
+            argv: program and arguments.
+            options: as in `Payload.of_command`.
+        """
+        return cls.of_command(Command(argv=tuple(argv)), **options)
+
+    @classmethod
+    def script(cls, text: str, interpreter: str, **options: Any) -> Self:
+        """Return the payload of a script for a worker to run as `interpreter FILE`; `options` as in `of_command`."""
+        return cls.of_command(Command(script=text, interpreter=interpreter), **options)
+
+    @classmethod
+    def of_command(
+        cls,
+        command: Command,
+        *,
+        env: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes | str | Path] | None = None,
+        keep: Sequence[str] = (),
+        network: bool = False,
+        secrets: Sequence[str] = (),
+        sandbox: str | None = None,
+    ) -> Self:
+        """Return the payload of a command.
+
+        Args:
+            command: what to run.
+            env: variables it sees; everybody who reads the ledger reads them.
+            files: what is put into its work folder, by path: bytes, or the path of a file or folder here.
+            keep: patterns of files in its work folder that are its result.
+            network: whether it needs one.
+            secrets: names of secrets that it wants as variables; its worker has them, and grants them or not.
+            sandbox: the level it demands at least: "process" or "bubblewrap".
+
+        Raises:
+            ValueError: an argument is not as said here; a file cannot be put.
+        """
+        for name, texts in (("keep", keep), ("secrets", secrets)):
+            if isinstance(texts, str):
+                raise ValueError(f"{name} must be a list of texts, not one text")
+        if sandbox is not None and sandbox not in set(Level):
+            raise ValueError(f"sandbox must be one of {', '.join(Level)}, not {sandbox!r}")
+        gathered = gather(files or {})
+        media_type, data = write_payload(
+            replace(
+                command,
+                env=dict(env or {}),
+                files=gathered.files,
+                outputs=tuple(keep),
+                network=network,
+                secrets=tuple(secrets),
+                sandbox=sandbox,
+            )
+        )
+        return cls(media_type, data, gathered.blobs)
 
 
 @dataclass
