@@ -1,4 +1,4 @@
-# The few targets everybody runs. `make test` and `make demo` need Python 3.11 or later, make, and nothing else.
+# The few targets everybody runs. They need Python 3.11 or later and make; `make test` needs bubblewrap, too.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kubo test check check-format check-lint check-types check-layers demo bench mutants vectors clean
+.PHONY: help venv kubo bubblewrap test check check-format check-lint check-types check-layers demo bench mutants vectors clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -33,7 +33,11 @@ $(STAMP): pyproject.toml constraints/dev.txt
 kubo: venv  ## find or build Kubo, the IPFS node that the tests and the demo run
 	@$(BIN)/python -m cli ipfs install >/dev/null
 
-test: venv kubo  ## run all tests, one process for each core (PYTEST_ARGS='-k name' for some)
+bubblewrap:
+	@command -v bwrap >/dev/null || { echo "error: the tests run real sandboxes, and bubblewrap (bwrap) is missing." >&2; \
+	  echo "On Debian or Ubuntu: apt-get install bubblewrap" >&2; exit 1; }
+
+test: venv kubo bubblewrap  ## run all tests, one process for each core (PYTEST_ARGS='-k name' for some)
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
 
 check: venv  ## format, lint, types and layers, side by side

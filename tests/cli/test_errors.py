@@ -32,6 +32,11 @@ INTERNAL = {
     "crdt.clock.ClockError",
     "scheduler.action_errors.WithoutEffectError",
     "scheduler.fibonacci_check.HeapInvariantError",
+    "scheduler.running.bubblewrapped.SetUpError",
+    "scheduler.running.ends.NoProgramError",
+    "scheduler.running.ends.UnendingError",
+    "scheduler.running.levels.LevelMissingError",
+    "scheduler.running.levels.SandboxError",
     "scheduler.fibonacci_heap.NodeNotInHeapError",
     "scheduler.running.outputs.OutputsError",
 }
