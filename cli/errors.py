@@ -95,6 +95,8 @@ CODES: Final[dict[str, ExitCode]] = {
     "scheduler.extras.MissingExtraError": ExitCode.INSTALLATION,
     "scheduler.workflows.yaml_nodes.WorkflowFileError": ExitCode.INVALID,
     "scheduler.workflows.findings.WorkflowRefusedError": ExitCode.INVALID,
+    "scheduler.workflows.inputs.RunInputError": ExitCode.USAGE,
+    "scheduler.workflows.source.SourceError": ExitCode.USAGE,
     "scheduler.tags.TagError": ExitCode.USAGE,
     "cli.times.TimeTextError": ExitCode.USAGE,
     "ledger.cid.CidError": ExitCode.USAGE,

@@ -24,6 +24,8 @@ DEPTH_MAX: Final = 50
 Scalar: TypeAlias = str | int | float | bool | None
 
 _BREAK: Final = re.compile(r"\r\n|\n|\r")
+_BLANKS: Final = re.compile(r"(?<=[|>+0-9-])([ \t]*(?:\r\n|\n|\r))((?: *(?:\r\n|\n|\r))+)")
+"""Blank lines at the beginning of a block scalar: the parser minds spaces in them, which mean nothing."""
 _ODD: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 _INT: Final = re.compile(r"[-+]?[0-9]{1,18}")
@@ -119,7 +121,7 @@ def _decode(data: bytes, path: str) -> str:
         line = len(_BREAK.findall(text, 0, odd.start())) + 1
         words = f"the character U+{ord(odd[0]):04X}, which some programs take for the end of a line, and others do not"
         raise fault(path, line, "yaml.character", words, "remove it")
-    return text
+    return _BLANKS.sub(lambda found: found[1] + found[2].replace(" ", ""), text)
 
 
 class _Composer:

@@ -86,6 +86,13 @@ def test_comments_are_lines_that_are_comments_and_nothing_else() -> None:
     assert [one.line for one in read("a: b\r# P2P: x\r\n# c").comments] == [2, 3]
 
 
+def test_blank_lines_before_a_block_s_text_may_hold_spaces() -> None:
+    """They are none of the text, and the lines after them are still counted."""
+    found = read("a: |-\n  \n \n\n    one\n\n  \nb: >\n   \n  two\nc: 1\n")
+    assert found.content == {"a": "\n\n\none", "b": "\ntwo\n", "c": 1}
+    assert [found.line(key) for key in "abc"] == [1, 8, 11]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -1,0 +1,24 @@
+"""All that is checked of a workflow file before anything of it is submitted, in one call."""
+
+from __future__ import annotations
+
+from scheduler.workflows.findings import Finding, in_order
+from scheduler.workflows.planning import Plan, plan_of
+from scheduler.workflows.reading import Workflow
+from scheduler.workflows.schema_check import check_schema
+from scheduler.workflows.splicing import check_splicing
+from scheduler.workflows.tags_in_files import read_tags
+
+
+def check(workflow: Workflow) -> tuple[Plan, tuple[Finding, ...]]:
+    """Return the plan of a workflow, and everything found in it, in the order of the file."""
+    tags = read_tags(workflow)
+    plan = plan_of(workflow, tags)
+    findings = (
+        *workflow.findings,
+        *check_schema(workflow),
+        *tags.findings,
+        *plan.findings,
+        *check_splicing(workflow),
+    )
+    return plan, in_order(findings)
