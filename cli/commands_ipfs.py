@@ -6,7 +6,6 @@ Everything local works without one; it is how events travel between machines. Le
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -90,7 +89,9 @@ def start(
         raise InputError(f"--mode is private or lan, not {mode!r}")
     if not managed.exists or mode or listen or announce:
         # Without a word it stays as it is; at first every interface, since nodes elsewhere are to reach it.
-        chosen = listen or os.environ.get(LISTEN_VARIABLE) or (managed.listen if managed.exists else EVERYWHERE)
+        chosen = session.configuration.value("ipfs.listen", listen) or (
+            managed.listen if managed.exists else EVERYWHERE
+        )
         try:
             managed.init(
                 mode or (managed.mode if managed.exists else "private"), listen=chosen, announce=announce or ()

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cli.command import Command, Group
-from cli.commands_ipfs import LISTEN_VARIABLE
+from cli.configuration import parse_place
 from cli.errors import InputError, InvalidError
-from cli.output import printable, render_time
+from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored
 from cli.peer_text import peers_document, peers_lines
 from cli.session import Session, outlive_hang_ups, session_of
 
 if TYPE_CHECKING:
+    import logging
+
     from scheduler.home import Home
     from scheduler.invite import Invite
     from scheduler.node import Node
@@ -54,28 +55,39 @@ def run(
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everybody read, not only members.")] = False,
     no_ipfs: Annotated[bool, typer.Option("--no-ipfs", help="Use no IPFS node: plain HTTP only.")] = False,
+    monitor: MonitorOption = None,
+    log_format: LogFormatOption = None,
+    log_level: LogLevelOption = None,
 ) -> None:
     """Keep this home in touch with its peers until SIGTERM or Ctrl-C: node, exchange, hints, publishing, witnesses.
 
-    Says what matters on stderr, a line each; with --json on stdout, a JSON document each.
+    Logs what matters to stderr, a line each; with --json it says it on stdout, a JSON document each.
     """
     from scheduler.node import node_of
     from scheduler.peer_daemon import Options, PeerDaemon
     from scheduler.peer_presence import Presence, announce, only_daemon
+    from scheduler.pulse import Pulse
 
     session = session_of(context)
     outlive_hang_ups()
-    say = _sayer(session)
+    value = session.configuration.value
+    logger = begin_logging(session, log_format, log_level)
+    say = _sayer(session, logger)
+    listen, url, public = value("peer.listen", listen), value("peer.url", url), value("peer.public", public)
     place = None if listen is None else _place(listen)
     with session.home() as home:
         name, folder = session.peer_name(home), home.folder
-    with only_daemon(folder):
+    pulse = Pulse()
+    watching = monitored(session, value("peer.monitor", monitor), pulse=pulse, peer=name)
+    with only_daemon(folder), watching as monitor_server:
         node = None if no_ipfs else node_of(folder)
-        daemon = PeerDaemon(folder, name, node, say, Options(place, tuple(url or ()), public))
+        daemon = PeerDaemon(folder, name, node, say, Options(place, tuple(url or ()), public), pulse=pulse)
         urls = tuple(url or ()) or (() if place is None else (_url(place[0], daemon.ports[1]),))
         daemon.urls = urls
         announce(folder, Presence(os.getpid(), urls))
         with _ended_by_signals(daemon.stop):
+            if monitor_server is not None:
+                say("monitor", f"monitored at {_url(monitor_server.host, monitor_server.port)}")
             say("ready", f"running for {folder} as {name}" + "".join(f", at {one}" for one in urls))
             if node is None and not no_ipfs:
                 say("no_node", "no IPFS node in this home: only URLs are reached; `ipfs start` makes one")
@@ -83,22 +95,17 @@ def run(
     say("ended", "ended")
 
 
-def _sayer(session: Session) -> Callable[[str, str], None]:
-    """Return what prints a line for what matters, from whatever thread."""
+def _sayer(session: Session, logger: logging.Logger) -> Callable[[str, str], None]:
+    """Return what says, from whatever thread, what matters: it is logged; with --json printed on stdout."""
 
     def say(kind: str, words: str) -> None:
+        if not session.settings.json:
+            logger.info("%s", words, extra={"event": kind})
+            return
         now_ms = time.time_ns() // 1_000_000
         with suppress(OSError):  # who read the words has gone, or the disk is full: the work goes on
-            _print(now_ms, kind, words)
-
-    def _print(now_ms: int, kind: str, words: str) -> None:
-        if session.settings.json:
-            line = json.dumps({"event": kind, "message": words, "time": now_ms}, ensure_ascii=False) + "\n"
-            sys.stdout.write(line)
+            sys.stdout.write(json.dumps({"event": kind, "message": words, "time": now_ms}, ensure_ascii=False) + "\n")
             sys.stdout.flush()
-        else:
-            sys.stderr.write(f"{render_time(now_ms)} {printable(words)}\n")
-            sys.stderr.flush()
 
     return say
 
@@ -115,14 +122,11 @@ def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _place(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
-        raise InputError(f"--listen {text!r}: HOST:PORT is wanted", "as in --listen 192.0.2.1:8765")
-    place = host.removeprefix("[").removesuffix("]"), int(port)
     try:
-        socket.create_server(place, family=socket.AF_INET6 if ":" in place[0] else socket.AF_INET).close()
-    except OSError as error:
-        raise InputError(f"cannot listen at {text}: {error.strerror or error}", "name another port") from None
+        place = parse_place(text)
+    except ValueError as error:
+        raise InputError(f"--listen: {error}", "as in --listen 192.0.2.1:8765") from None
+    check_free(text, place)
     return place
 
 
@@ -318,7 +322,7 @@ def _prepare_node(session: Session, home: Home, found: Invite) -> str | None:
             f"There is no Kubo on this machine: `ipfs install`, then `ipfs start --mode {mode}`, before `peer run`."
         )
         return None
-    listen = os.environ.get(LISTEN_VARIABLE) or "0.0.0.0"  # noqa: S104 — nodes elsewhere are to reach it
+    listen = session.configuration.value("ipfs.listen") or "0.0.0.0"  # noqa: S104 — nodes elsewhere are to reach it
     node.init("lan" if key is None else "private", key, listen=listen)
     if was_running:
         node.start()

@@ -41,6 +41,7 @@ from scheduler.peer_publishing import PublishLoop
 from scheduler.peer_serving import PeerServer
 from scheduler.peer_telling import Teller
 from scheduler.place import Clock, HomeError, wall_clock_ms
+from scheduler.pulse import Pulse
 from scheduler.topic import Topic
 from scheduler.wake import Watch
 from scheduler.witness import Witnesses
@@ -86,6 +87,7 @@ class PeerDaemon:
         say: tells the operator what matters, from any thread.
         options: how it runs.
         clock: tells the time, ms.
+        pulse: is beaten each time its loop comes round.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class PeerDaemon:
         say: Say,
         options: Options = Options(),
         clock: Clock = wall_clock_ms,
+        pulse: Pulse | None = None,
     ) -> None:
         self._say = say
+        self._pulse = pulse or Pulse()
         self.urls = options.urls
         """Where others reach the server of `listen`, to be told in hints."""
         self._stopping = threading.Event()
@@ -165,6 +169,7 @@ class PeerDaemon:
         pause_s = 0.0
         while not self._stopping.is_set():
             self._watch.wait(pause_s)
+            self._pulse.beat()
             try:
                 pause_s = 0.0 if self._stopping.is_set() else self._look()
             except (StoreBusyError, StoreFullError, StoreReadOnlyError, HomeError) as error:
