@@ -12,6 +12,7 @@ import typer
 from cli.actors import get_actor
 from cli.command import Command, Group
 from cli.errors import InputError
+from cli.member_token import token
 from cli.output import render_table, render_time
 from cli.revoking import revoke
 from cli.session import session_of
@@ -25,10 +26,11 @@ KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="did:key:z6Mk…
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    members = typer.Typer(cls=Group, help="List, admit and revoke members.", rich_markup_mode=None)
+    members = typer.Typer(cls=Group, help="List, admit and revoke members; make their tokens.", rich_markup_mode=None)
     members.command("list", cls=Command)(list_members)
     members.command("admit", cls=Command)(admit)
     members.command("revoke", cls=Command)(revoke)
+    members.command("token", cls=Command)(token)
     app.add_typer(members, name="members")
     app.command("join", cls=Command)(join)
     app.command("leave", cls=Command)(leave)

@@ -19,6 +19,7 @@ from cli.configuration import parse_place
 from cli.errors import InputError, InvalidError
 from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored
 from cli.peer_text import peers_document, peers_lines
+from cli.reach import reach
 from cli.session import Session, outlive_hang_ups, session_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from scheduler.home import Home
     from scheduler.invite import Invite
-    from scheduler.node import Node
 
 _TOKEN_CHARS_MAX: Final = 200_000
 
@@ -162,7 +162,7 @@ def invite(
         presence = find_presence(home.folder)
         urls = dict.fromkeys([*(url or ()), *(() if presence is None else presence.urls)])
         node = node_of(home.folder)
-        nodes, swarm_key = _reach(session, node)
+        nodes, swarm_key = reach(session, node)
         made = Invite(
             genesis,
             name,
@@ -176,30 +176,6 @@ def invite(
         )
     token = write_token(made)
     session.output.result({"token": token} | _invite_document(made), [token])
-
-
-def _reach(session: Session, node: Node | None) -> tuple[list[str], bytes | None]:
-    """Return the addresses of a home's node, best first, and its network's key."""
-    from ledger.kubo_config import swarm_key_secret
-    from ledger.kubo_errors import KuboError
-    from ledger.kubo_node import ManagedNode
-    from scheduler.peer_daemon import reachable
-
-    if node is None:
-        return [], None
-    text = node.swarm_key if isinstance(node, ManagedNode) else None
-    if not isinstance(node, ManagedNode):
-        session.output.note("The node is not managed here: if its network is private, hand its swarm key over as well.")
-    swarm_key = None if text is None else swarm_key_secret(text)
-    try:
-        with node.client(timeout_s=10.0) as client:
-            identity = client.identity()
-            found = reachable(identity.addresses, identity.peer_id)
-    except KuboError as error:
-        session.output.note(f"The token has no addresses of the IPFS node: {error}")
-        return [], swarm_key
-    beyond = [one for one in found if not one.startswith(("/ip4/127.", "/ip6/::1/"))]
-    return beyond or found, swarm_key
 
 
 def _invite_document(made: Invite) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 
 from cli.command import ArgvCommand, argv_of
 from cli.errors import CliError, InputError, tell
+from cli.light import find_light, handed_document, handed_lines
 from cli.payload_options import (
     EnvOption,
     InterpreterOption,
@@ -25,6 +26,7 @@ from cli.task_file import read_task, read_tasks
 from cli.task_text import task_hash
 
 if TYPE_CHECKING:
+    from cli.light import Light
     from scheduler.submitting import SubmitRequest, Submitted
 
 _REQUESTS_AT_ONCE: Final = 1_000
@@ -81,6 +83,17 @@ def submit(
         str | None,
         typer.Option(metavar="TASKS.json", help="Many tasks: an array, or one object a line; - reads stdin."),
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="Without a home: what `members token` printed. Else P2P_WORKFLOW_LEDGER."),
+    ] = None,
+    via: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE...",
+            help="With a token: http://HOST:PORT, kubo:RPC-URL or file:PATH.car, the first that does. [the token's]",
+        ),
+    ] = None,
 ) -> None:
     """Submit a task, or many.
 
@@ -94,8 +107,12 @@ def submit(
     "argv" maybe "script", a text or {"file": …}, and "interpreter". All tasks of a file are read before the first is
     submitted, a thousand in one durable transaction; a file may be submitted again, and what is there is not made
     twice.
+
+    Without a home, a token and the key in P2P_WORKFLOW_KEY are enough: the tasks are handed to a peer, which has to be
+    up, and success is said when it has them.
     """
     session = session_of(context)
+    light = find_light(session, ledger, via)
     command = command_fields(argv_of(context), script, interpreter, env, put, keep, network, secret, sandbox)
     fields: dict[str, Any] = {
         "task_id": task_id,
@@ -120,7 +137,10 @@ def submit(
         raise InputError("with --file the tasks say everything themselves", "leave out all options but --workflow-id")
     else:
         requests = read_tasks(file, workflow_id, _now_ms())
-    _submit(session, requests, many=file is not None)
+    if light is not None:
+        _hand_over(session, light, requests, many=file is not None)
+    else:
+        _submit(session, requests, many=file is not None)
 
 
 def _now_ms() -> int:
@@ -164,18 +184,32 @@ def _submit(session: Session, requests: list[SubmitRequest], *, many: bool) -> N
             lines.append("Done in the previous ledger")
         session.output.result(document, lines)
         return
-    created = sum(one.created for one in found)
-    earlier = sum(one.is_earlier for one in found)
+    _print_many(session, documents)
+
+
+def _hand_over(session: Session, light: Light, requests: list[SubmitRequest], *, many: bool) -> None:
+    """Submit without a home."""
+    handed = light.submit(session, requests)
+    documents = [handed_document(handed, one) for one in handed.tasks]
+    if many:
+        _print_many(session, documents)
+    else:
+        session.output.result(documents[0], handed_lines(handed, documents[0]))
+
+
+def _print_many(session: Session, documents: list[dict[str, Any]]) -> None:
+    created = sum(document["created"] for document in documents)
+    earlier = sum(document["earlier"] for document in documents)
     done_before = f", {earlier} of them done in the previous ledger" if earlier else ""
     session.output.result(
         {
             "success": True,
             "submitted": created,
-            "already": len(found) - created,
+            "already": len(documents) - created,
             "earlier": earlier,
             "tasks": documents,
         },
-        [f"✓ {created} tasks submitted, {len(found) - created} already there{done_before}"]
+        [f"✓ {created} tasks submitted, {len(documents) - created} already there{done_before}"]
         + [f"  {document['task_id']}  {document['task_key']}" for document in documents],
     )
 

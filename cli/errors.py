@@ -155,6 +155,12 @@ CODES: Final[dict[str, ExitCode]] = {
     "scheduler.action_errors.RequestError": ExitCode.USAGE,
     "scheduler.action_errors.NotAllowedError": ExitCode.NOT_ALLOWED,
     "scheduler.action_errors.ActionError": ExitCode.REFUSED,
+    "scheduler.light.token.LedgerTokenError": ExitCode.USAGE,
+    "scheduler.light.token.TokenKeyError": ExitCode.NOT_ALLOWED,
+    "scheduler.light.handing.ViaError": ExitCode.USAGE,
+    "scheduler.light.handing.NobodyTookItError": ExitCode.UNREACHABLE,
+    "scheduler.light.waiting.LostContactError": ExitCode.UNREACHABLE,
+    "scheduler.light.waiting.WaitedError": ExitCode.UNREACHABLE,
 }
 
 ADVICE: Final[dict[str, str]] = {

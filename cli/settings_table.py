@@ -72,6 +72,23 @@ SETTINGS: Final = (
         otherwise="the home's keys",
     ),
     Setting(
+        "ledger",
+        "The ledger token of a machine without a home, as `members token` prints it.",
+        flag="--ledger",
+        in_file=False,
+        secret=True,
+    ),
+    Setting(
+        "via",
+        "Where a machine without a home hands tasks to.",
+        Kind.TEXTS,
+        default=(),
+        flag="--via",
+        in_file=False,
+        otherwise="the URLs in the token",
+    ),
+    Setting("kubo_token", "The bearer secret of the RPC of a node, for --via kubo:…", in_file=False, secret=True),
+    Setting(
         "peer.name",
         "The key of this home to act with.",
         flag="--peer",

@@ -1,8 +1,8 @@
-"""The side of an exchange that is asked: five requests, each answered out of one replica.
+"""The side of an exchange that is asked: six requests, each answered out of one replica.
 
-Implements: specs/exchange.md, rules X6 to X13 of who answers. Whoever carries a request (a function call, HTTP, a
-libp2p stream) hands its path and body here and sends back what comes out. Long answers are read from the store page by
-page: nothing is locked while somebody reads slowly, and memory holds a page. Leaves out: who may ask
+Implements: specs/exchange.md, rules X6 to X13 and X19 of who answers. Whoever carries a request (a function call, HTTP,
+a libp2p stream) hands its path and body here and sends back what comes out. Long answers are read from the store page
+by page: nothing is locked while somebody reads slowly, and memory holds a page. Leaves out: who may ask
 (ledger.challenge), and time (ledger.exchange_server).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import BinaryIO, Final
 
 from ledger.blobs import BLOB_BYTES_MAX, BlobFate
@@ -47,6 +48,7 @@ from ledger.replica import (
     take_in,
 )
 from ledger.store import Bound, Item
+from ledger.task_exchange import TASK_BLOB_BYTES, TaskTold, decode_task_question, encode_task_told
 
 OFFER_BYTES_MAX: Final = 16 * 1024 * 1024
 """Largest body of a request, in bytes: an offer."""
@@ -78,6 +80,7 @@ class Answerer:
             "ranges": self._ranges,
             "want": self._want,
             "offer": self._offer,
+            "task": self._task,
         }
 
     def answer(self, path: str, body: BinaryIO) -> Iterator[bytes]:
@@ -91,7 +94,7 @@ class Answerer:
             raise UnknownPathError(f"there is no request {path!r:.40}")
         return request(body)
 
-    # ---- the five requests
+    # ---- the six requests
 
     def _state(self, body: BinaryIO) -> Iterator[bytes]:
         _message(body)
@@ -179,6 +182,16 @@ class Answerer:
             blobs_wanted = intake.blobs.wanted(most=BATCH_BLOCKS)
         return _framed(encode_receipt(Receipt(self._ledger, totals, events_wanted, blobs_wanted)))
 
+    def _task(self, body: BinaryIO) -> Iterator[bytes]:
+        question = decode_task_question(_message(body))
+        require_ledger(self._ledger, question.ledger)
+        if self._replica.tasks is None:
+            raise UnknownPathError("there is no board here that knows tasks")
+        found = self._replica.tasks.find(question)
+        told = TaskTold(self._ledger, found.heads, found.since, len(found.events), found.void)
+        sections = chain(self._event_sections(found.events), self._some_blobs(found.blobs))
+        return _framed(encode_task_told(told), self._car(sections))
+
     # ---- blocks
 
     def _some(self, heads: tuple[Cid, ...]) -> tuple[Cid, ...]:
@@ -230,6 +243,17 @@ class Answerer:
             with self._replica.reading():
                 blocks = self._replica.intake.events.find_blocks(some)
             yield from ((cid, blocks[cid]) for cid in some if cid in blocks)
+
+    def _some_blobs(self, cids: Iterable[Cid]) -> Iterator[tuple[Cid, bytes]]:
+        """Yield blobs that are here while they fit into an answer about a task, the small ones before a large one."""
+        room = TASK_BLOB_BYTES
+        for some in batches(cids, BLOB_BATCH):
+            with self._replica.reading():
+                found = self._replica.intake.blobs.get_many(some)
+            for cid, data in sorted(found.items(), key=lambda item: (len(item[1]), item[0])):
+                if len(data) <= room:
+                    room -= len(data)
+                    yield cid, data
 
     def _car(self, sections: Iterator[tuple[Cid, bytes]]) -> Iterator[bytes]:
         """Yield a CAR, in pieces of some size: each piece costs a carrier something."""

@@ -183,7 +183,7 @@ def decode_want(message: bytes) -> Want:
     def read() -> Want:
         spans = tuple(_span(value) for value in items(fields, "spans", SPANS_MAX))
         check_spans([Fingerprint(span, 0, None) for span in spans])
-        events, blobs = _ids(fields, "events", IDS_MAX), _ids(fields, "blobs", IDS_MAX, CODEC_RAW)
+        events, blobs = read_ids(fields, "events", IDS_MAX), read_ids(fields, "blobs", IDS_MAX, CODEC_RAW)
         return Want(link(fields, "ledger"), events, blobs, spans)
 
     return _read("want", read)
@@ -197,8 +197,8 @@ def decode_receipt(message: bytes) -> Receipt:
         taken = Totals(reasons=[_refused(value) for value in items(fields, "reasons", _REASONS_MAX)])
         for name in _COUNTS:
             setattr(taken, name, integer(fields, name, 0, TIME_MAX))
-        wanted = _ids(fields, "wanted", IDS_MAX, CODEC_RAW)
-        return Receipt(link(fields, "ledger"), taken, _ids(fields, "events", IDS_MAX), wanted)
+        wanted = read_ids(fields, "wanted", IDS_MAX, CODEC_RAW)
+        return Receipt(link(fields, "ledger"), taken, read_ids(fields, "events", IDS_MAX), wanted)
 
     return _read("receipt", read)
 
@@ -277,7 +277,7 @@ def _one_said(value: object) -> Said:
         raise SchemaError("ranges: a list of three or four is wanted")
     span = _span(value[:2])
     if len(value) == 3:
-        return Listed(span, _ids({"ranges": value[2]}, "ranges", SAID_MAX))
+        return Listed(span, read_ids({"ranges": value[2]}, "ranges", SAID_MAX))
     fields = {"count": value[2], "digest": value[3]}
     count = integer(fields, "count", 0, TIME_MAX)
     return Fingerprint(span, count, None if value[3] is None else octets(fields, "digest", _HASH_BYTES))
@@ -299,7 +299,7 @@ def _bound(value: object) -> Bound:
     return integer(fields, "height", 0, TIME_MAX), prefix
 
 
-def _ids(fields: Fields, name: str, most: int, codec: int = CODEC_DAG_CBOR) -> tuple[Cid, ...]:
+def read_ids(fields: Fields, name: str, most: int, codec: int = CODEC_DAG_CBOR) -> tuple[Cid, ...]:
     """Return the blocks whose hashes stand one after the other in `name`; unique."""
     packed = data(fields, name)
     if len(packed) % _HASH_BYTES or len(packed) > most * _HASH_BYTES:

@@ -35,7 +35,8 @@ SCHEME_SESSION: Final = "P2PWF-Session"
 SCHEME_PROOF: Final = "P2PWF-Proof"
 SESSION_HEADER: Final = "P2PWF-Session"
 """Header of an answer that opens a session: its token."""
-THREADS: Final = 8
+THREADS: Final = 12
+"""More than are kept waiting for a change of a task (scheduler.task_answers)."""
 CONNECTIONS_MAX: Final = 200
 STILL_S: Final = 60.0
 """How long a connection may neither take nor give a byte."""

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ledger.acceptance import unsafe_signed
 from ledger.ahead import Checked
@@ -19,6 +19,9 @@ from ledger.aside import Refused
 from ledger.cid import Cid
 from ledger.intake import Intake, IntakeReport
 from ledger.store import Bound, EventStore, Item
+
+if TYPE_CHECKING:
+    from ledger.task_exchange import TaskAnswers
 
 BATCH_BLOCKS: Final = 1_000
 """Event blocks that are taken in with one transaction."""
@@ -104,7 +107,7 @@ class Replica:
 
     `heads` tells the heads of the log, (ledger,) where it is empty, and is called within `reading`, as `log` is.
     `reading` and `writing` open one state to read and one durable transaction: the store's, or those of what keeps a
-    board beside it. `state` reads by itself; None where there is no board.
+    board beside it. `state` and `tasks` read by themselves; None where there is no board.
     """
 
     intake: Intake
@@ -113,6 +116,7 @@ class Replica:
     writing: Callable[[], AbstractContextManager[object]]
     log: Log
     state: Callable[[], State] | None = None
+    tasks: TaskAnswers | None = None
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from ledger.replica import LOWEST, Replica, State
 from ledger.store import Bound, Item
 from scheduler.board_codec import split_cids
 from scheduler.home import Home
+from scheduler.task_answers import HomeTasks, WaitingRoom
 
 _WITHIN: Final = {
     False: "(b.height, b.cid) >= (?, ?)",
@@ -24,8 +25,13 @@ _WITHIN: Final = {
 _LOG: Final = "blocks AS b JOIN nodes AS n ON n.cid = b.cid AND n.in_log"
 
 
-def replica_of(home: Home, step: Callable[[int], None] = lambda more: None) -> Replica:
-    """Return the home as one side of an exchange; `step` is told how many events each transaction has brought."""
+def replica_of(
+    home: Home, step: Callable[[int], None] = lambda more: None, *, room: WaitingRoom | None = None
+) -> Replica:
+    """Return the home as one side of an exchange; `step` is told how many events each transaction has brought.
+
+    `room` is where askers about a task wait; None: nobody waits.
+    """
 
     @contextmanager
     def writing() -> Iterator[None]:
@@ -35,7 +41,10 @@ def replica_of(home: Home, step: Callable[[int], None] = lambda more: None) -> R
             more = sum(home.board.vector.values()) - before
         step(more)
 
-    return Replica(home.intake, lambda: home.board.heads, home.reading, writing, HomeLog(home), lambda: state_of(home))
+    tasks = HomeTasks(home, room or WaitingRoom(0))
+    return Replica(
+        home.intake, lambda: home.board.heads, home.reading, writing, HomeLog(home), lambda: state_of(home), tasks
+    )
 
 
 def state_of(home: Home) -> State:

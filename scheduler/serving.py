@@ -19,6 +19,7 @@ from ledger.keys import ActorKey, SigningKey
 from scheduler.home import Home
 from scheduler.place import Clock, wall_clock_ms
 from scheduler.replica import replica_of
+from scheduler.task_answers import WaitingRoom
 
 HOMES_KEPT: Final = 4
 """Open homes that wait for the next request; each has a cache of its own."""
@@ -89,6 +90,7 @@ class HomeServer:
     ) -> None:
         self._homes = HomePool(folder, clock)
         self._step = step
+        self._room = WaitingRoom()
         with self._homes.borrow() as home:
             ledger = home.ledger
         self.doorkeeper = Doorkeeper(ledger, key.actor, self._admits, clock, audiences)
@@ -101,6 +103,7 @@ class HomeServer:
 
     def close(self) -> None:
         """Answer nobody any more."""
+        self._room.close()
         self._server.close()
         self._homes.close()
 
@@ -114,7 +117,7 @@ class HomeServer:
     @contextmanager
     def _borrow(self) -> Iterator[Answerer]:
         with self._homes.borrow() as home:
-            yield Answerer(replica_of(home, self._step), home.now_ms)
+            yield Answerer(replica_of(home, self._step, room=self._room), home.now_ms)
 
     def _admits(self, actor: ActorKey) -> bool:
         """Whether a key may read and give: a member's, and anybody's where admission is open."""

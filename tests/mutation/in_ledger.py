@@ -12,6 +12,7 @@ _CAR_IO: Final = "tests/ledger/test_car_io.py"
 _EXCHANGE: Final = "tests/ledger/test_exchange.py"
 _HOSTILE: Final = "tests/ledger/test_hostile_answers.py"
 _DOOR: Final = "tests/ledger/test_doorkeeper.py"
+_TASK: Final = "tests/scheduler/test_task_answers.py"
 _RANGES: Final = "tests/ledger/test_ranges.py"
 
 IN_LEDGER: Final[tuple[Mutation, ...]] = (
@@ -305,5 +306,25 @@ IN_LEDGER: Final[tuple[Mutation, ...]] = (
             f"{_DOOR}::test_an_answer_counts_once_and_in_time",
         ),
         ("X18", "if not self._admits(session.actor):", "if False:", f"{_DOOR}::test_a_revoked_member_is_out_at_once"),
+    ),
+    *in_file(
+        "ledger/task_exchange.py",
+        ("X19", 'integer(fields, "wait_ms", 0, WAIT_MS_MAX)', 'integer(fields, "wait_ms", 0, 10 * WAIT_MS_MAX)'),
+        ("X19", "if any(a >= b for a, b in pairwise(heads)):", "if False:"),
+    ),
+    *in_file(
+        "ledger/task_asking.py",
+        (
+            "X19",
+            "if len(events) != told.events:",
+            "if False:",
+            f"{_TASK}::test_answers_that_lie_are_found_out",
+        ),
+        (
+            "X19",
+            "events[cid] = check_alone(block, question.ledger)",
+            "events[cid] = __import__('ledger.acceptance').acceptance.unsafe_signed(block)",
+            f"{_TASK}::test_answers_that_lie_are_found_out",
+        ),
     ),
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutation.mutation import Mutation, in_file
 
+_TASK: Final = "tests/scheduler/test_task_answers.py"
 _WITNESS: Final = "tests/scheduler/test_witness.py"
 
 IN_NETWORK: Final[tuple[Mutation, ...]] = (
@@ -44,5 +45,35 @@ IN_NETWORK: Final[tuple[Mutation, ...]] = (
         ("H7", "if node.seen & bit:", "if False:"),
         ("H7", "        if heads != self._heads or", "        if", f"{_WITNESS}::test_h7_when"),
         ("H7", "min(self._quiet_until, self._since + self.most_ms)", "self._quiet_until", f"{_WITNESS}::test_h7_when"),
+    ),
+    *in_file(
+        "scheduler/task_answers.py",
+        (
+            "X19",
+            "since = bool(heads) and state is not None and not state.fenced",
+            "since = bool(heads) and state is not None",
+            f"{_TASK}::test_what_a_revocation_voids_is_told_as_void",
+        ),
+        (
+            "X19",
+            "if found.heads != question.heads or not may_wait",
+            "if True or not may_wait",
+            f"{_TASK}::test_an_answer_is_kept_back_until_something_changes",
+        ),
+        (
+            "X19",
+            "events |= {grant for cid in events",
+            "{grant for cid in events",
+            f"{_TASK}::test_what_is_told_is_what_the_board_says",
+        ),
+    ),
+    *in_file(
+        "scheduler/light/proof.py",
+        (
+            "X19",
+            "return None if granted is None else admissions(granted.event, genesis).get(event.actor)",
+            "return OWNER_GRANT",
+            f"{_TASK}::test_nobody_completes_who_was_not_admitted",
+        ),
     ),
 )

@@ -74,9 +74,7 @@ def test_a_token_of_another_version_says_so() -> None:
     """A later program's token is no mistyped one."""
     from scheduler import invite
 
-    body = encode({"v": 2, "anything": 1})
-    framed = len(body).to_bytes(3) + body
-    text = invite._text_of(framed + invite._sum(framed))
+    text = invite._FORM.write(encode({"v": 2, "anything": 1}))
     with pytest.raises(InviteError, match="version 2"):
         read_token(text)
 

@@ -1,4 +1,4 @@
-"""The vectors of the exchange: specs/vectors/exchange.json (X6 to X16)."""
+"""The vectors of the exchange: specs/vectors/exchange.json (X6 to X19)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ledger.aside import Refused
 from ledger.challenge import NONCE_BYTES, Challenge, answer_challenge, encode_challenge, encode_proof, signed_bytes
 from ledger.cid import Cid
 from ledger.codec import Encodable, encode
+from ledger.events import TaskKey
 from ledger.exchange_codec import (
     Frontier,
     Opening,
@@ -35,6 +36,15 @@ from ledger.keys import ActorKey, SigningKey
 from ledger.ranges import Fingerprint, Listed, Span, fingerprint, opening
 from ledger.replica import State, Totals
 from ledger.store import Bound, Item
+from ledger.task_exchange import (
+    TaskName,
+    TaskQuestion,
+    TaskTold,
+    decode_task_question,
+    decode_task_told,
+    encode_task_question,
+    encode_task_told,
+)
 from tests.support.logs import ListLog, reconcile
 from tests.vectors.board_vector import Json, snapshot_of
 from tests.vectors.scenes_apart import fences
@@ -50,6 +60,8 @@ DECODERS: Final[dict[str, Callable[[bytes, Cid], Any]]] = {
     "want": lambda message, _: decode_want(message),
     "receipt": lambda message, _: decode_receipt(message),
     "state": lambda message, _: decode_state(message),
+    "task question": lambda message, _: decode_task_question(message),
+    "task told": lambda message, _: decode_task_told(message),
 }
 ENCODERS: Final[dict[str, Callable[[Any, Cid], bytes]]] = {
     "frontier": lambda said, _: encode_frontier(said),
@@ -59,6 +71,8 @@ ENCODERS: Final[dict[str, Callable[[Any, Cid], bytes]]] = {
     "want": lambda said, _: encode_want(said),
     "receipt": lambda said, _: encode_receipt(said),
     "state": lambda said, _: encode_state(said),
+    "task question": lambda said, _: encode_task_question(said),
+    "task told": lambda said, _: encode_task_told(said),
 }
 
 
@@ -83,7 +97,7 @@ def exchange_vector() -> Json:
     numbers = {place(number)[1]: number for number in (*MINE, *THEIRS)}
     return {
         "what": "Messages of an exchange on the ledger of boards/fences.json, and a reconciliation of two logs.",
-        "rules": ["X6", "X7", "X9", "X10", "X11", "X12", "X13", "X14", "X15", "X16", "X17", "X18"],
+        "rules": ["X6", "X7", "X9", "X10", "X11", "X12", "X13", "X14", "X15", "X16", "X17", "X18", "X19"],
         "ledger": str(ledger),
         "messages": [
             {"kind": kind, "what": what, "bytes": message.hex()} for kind, what, message in _messages(ledger, heads)
@@ -153,6 +167,7 @@ def _messages(ledger: Cid, heads: tuple[Cid, ...]) -> list[tuple[str, str, bytes
     digest = hashlib.sha256(b"").digest()
     said = (Fingerprint(span, 0, digest), Listed(top, tuple(place(n)[1] for n in (1, 2))))
     blobs = (Cid.of_raw(b"a blob"),)
+    names = (TaskName(key_of("member").actor, "build", "flow"), TaskName(key_of("server").actor, "build"))
     taken = Totals(3, 1, 0, 0, 1, 0, 2, [Refused(heads[0], "A6", "the signature does not verify", 1_700_000_000_000)])
     return [
         ("frontier", "heads of a log", encode_frontier(Frontier(ledger, heads))),
@@ -169,6 +184,14 @@ def _messages(ledger: Cid, heads: tuple[Cid, ...]) -> list[tuple[str, str, bytes
         ("receipt", "one refused, a blob wanted", encode_receipt(Receipt(ledger, taken, (), blobs))),
         ("state", "without a board", encode_state(State(ledger, heads, 12))),
         ("state", "with one", encode_state(State(ledger, heads, 12, 1, digest))),
+        ("task question", "what is there", encode_task_question(TaskQuestion(ledger, TaskKey(digest)))),
+        (
+            "task question",
+            "what is new, within 20 s; and what a key calls so",
+            encode_task_question(TaskQuestion(ledger, TaskKey(digest), heads, 20_000, names)),
+        ),
+        ("task told", "all of three events, one void", encode_task_told(TaskTold(ledger, heads, False, 3, heads[:1]))),
+        ("task told", "nothing new", encode_task_told(TaskTold(ledger, heads, True, 0))),
     ]
 
 
@@ -215,8 +238,19 @@ def _refused(ledger: Cid) -> list[tuple[str, str, bytes]]:
             encode(base | _want([[high, None], [low, high]])),
         ),
         ("receipt", "a count that is negative", encode({**base, **_receipt(), "known": -1})),
+        ("task question", "a wait of more than 20 s", encode(base | _task_question(wait_ms=20_001))),
+        ("task question", "heads not ascending", encode(base | _task_question(heads=[b, a]))),
+        ("task question", "a key of 31 bytes", encode(base | _task_question(task=b"t" * 31))),
+        ("task question", "17 names", encode(base | _task_question(names=[[b"k" * 32, "t", None]] * 17))),
+        ("task question", "a name without a submitter", encode(base | _task_question(names=[[b"", "t", None]]))),
+        ("task told", "since is a number", encode(base | {"heads": [a], "since": 1, "events": 0, "void": b""})),
+        ("task told", "half a hash", encode(base | {"heads": [], "since": False, "events": 0, "void": b"h" * 48})),
         ("state", "a state root without a version", encode(base | {"heads": [a], "events": 1, "state_root": digest})),
     ]
+
+
+def _task_question(**fields: Encodable) -> dict[str, Encodable]:
+    return {"task": b"t" * 32, "heads": [], "wait_ms": 0, "names": [], **fields}
 
 
 def _many(count: int) -> bytes:

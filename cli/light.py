@@ -1,0 +1,169 @@
+"""Commands on a machine without a home: key and ledger token from the environment, peers to hand tasks to.
+
+Decides whether a command has no home (`--ledger`, or P2P_WORKFLOW_LEDGER where no home is named), and reads what it
+needs then. Leaves out what is handed over, and how (scheduler.light).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+from cli.errors import InputError
+from cli.session import Session
+from cli.task_text import task_hash
+
+if TYPE_CHECKING:
+    from ledger.carrier import Carrier
+    from ledger.keys import SigningKey
+    from scheduler.light.handing import Handed, HandedTask, Via
+    from scheduler.light.token import LedgerToken
+    from scheduler.light.waiting import Open
+    from scheduler.submitting import SubmitRequest
+
+LEDGER_VARIABLE: Final = "P2P_WORKFLOW_LEDGER"
+VIA_VARIABLE: Final = "P2P_WORKFLOW_VIA"
+KUBO_TOKEN_VARIABLE: Final = "P2P_WORKFLOW_KUBO_TOKEN"  # noqa: S105 — the name of a variable, not a secret
+_NO_SECRETS: Final = "workflows of pull requests from forks are given no secrets; nothing can be submitted there"
+
+
+class Light:
+    """What a command without a home has: token, key, and places to hand over to."""
+
+    def __init__(self, token: LedgerToken, key: SigningKey, vias: Sequence[Via]) -> None:
+        self.token = token
+        self.key = key
+        self.vias = tuple(vias)
+
+    def submit(self, session: Session, requests: Sequence[SubmitRequest]) -> Handed:
+        """Hand requests over; says on stderr who did not take them, and what was achieved where no peer has them."""
+        from scheduler.light.handing import Handing, How
+        from scheduler.place import wall_clock_ms
+
+        kubo_token = os.environ.get(KUBO_TOKEN_VARIABLE, "").strip() or None
+        handed = Handing(self.token, self.key, wall_clock_ms, kubo_token).hand(requests, self.vias)
+        for fault in handed.faults:
+            session.output.note(f"not taken: {fault}")
+        if handed.how is not How.ACCEPTED:
+            session.output.note(handed.words)
+        return handed
+
+    def places(self) -> list[Open]:
+        """Return how the peers are reached that can be asked about a task."""
+        from ledger.exchange_client import HttpCarrier
+
+        def opener(url: str) -> Open:
+            def opened() -> AbstractContextManager[Carrier]:
+                return HttpCarrier(url, self.token.ledger, self.key)
+
+            return opened
+
+        urls = dict.fromkeys([*(via.place for via in self.vias if via.kind == "http"), *self.token.urls])
+        return [opener(url) for url in urls]
+
+
+def find_light(session: Session, ledger: str | None, via: Sequence[str] | None) -> Light | None:
+    """Return what there is for a command without a home, None where it has one.
+
+    Raises InputError where a token was said and does not help: with a home beside it, or without a key.
+    """
+    from scheduler.folders import HOME_VARIABLE
+
+    has_home = session.settings.home is not None or bool(os.environ.get(HOME_VARIABLE))
+    if ledger is not None and session.settings.home is not None:
+        raise InputError("--ledger and --home are two ways to say which ledger", "leave one out")
+    text = ledger if ledger is not None else None if has_home else _token_of_environment()
+    if text is None:
+        if via:
+            raise InputError(
+                "--via goes with a ledger token, for machines without a home",
+                f"set {LEDGER_VARIABLE} to what `members token` prints; with a home, `sync` hands over",
+            )
+        return None
+    return _light(text, via)
+
+
+def _token_of_environment() -> str | None:
+    from scheduler.light.token import looks_like_ledger_token
+
+    text = os.environ.get(LEDGER_VARIABLE)
+    if text is None or (not looks_like_ledger_token(text) and _names_ledger(text)):
+        return None  # a worker tells what it runs which ledger the task is of, by this name
+    if not text.strip():
+        raise InputError(f"{LEDGER_VARIABLE} is set, and empty", _NO_SECRETS)
+    return text
+
+
+def _names_ledger(text: str) -> bool:
+    from ledger.cid import Cid, CidError
+
+    try:
+        Cid.parse(text.strip())
+    except CidError:
+        return False
+    return True
+
+
+def _light(text: str, via: Sequence[str] | None) -> Light:
+    from scheduler.light.handing import parse_via
+    from scheduler.light.token import read_ledger_token
+    from scheduler.membership import KEY_VARIABLE, key_of_environment
+
+    token = read_ledger_token(text)
+    key = key_of_environment()
+    if key is None:
+        raise InputError(
+            f"a ledger token is here, and no key in {KEY_VARIABLE}", f"`keys export` writes it; {_NO_SECRETS}"
+        )
+    token.check_key(key.actor)
+    said = list(via or ()) or os.environ.get(VIA_VARIABLE, "").replace(",", " ").split() or list(token.urls)
+    vias = [parse_via(one) for one in said]
+    if not vias:
+        raise InputError(
+            "the ledger token names no URL of a peer",
+            "name a place: --via http://HOST:PORT, kubo:RPC-URL, file:PATH.car",
+        )
+    return Light(token, key, vias)
+
+
+# ---- what a submit without a home says
+
+
+def handed_document(handed: Handed, one: HandedTask) -> dict[str, Any]:
+    """Return one task that was handed over, as JSON: the fields of `submit`, and how far it got."""
+    spec = one.request.spec
+    return {
+        "success": True,
+        "created": one.created,
+        "earlier": False,
+        "task_id": spec.task_id,
+        "workflow_id": spec.workflow_id,
+        "task_hash": task_hash(spec.task_id, spec.workflow_id),
+        "priority": one.priority,
+        "task_key": one.key.hex(),
+        "event_cid": str(one.event),
+        "via": handed.via,
+        "how": str(handed.how),
+    }
+
+
+def handed_lines(handed: Handed, document: dict[str, Any]) -> list[str]:
+    """Return the same for people."""
+    from scheduler.light.handing import How
+
+    match handed.how:
+        case How.ACCEPTED:
+            headline = "Task submitted successfully" if document["created"] else "Task already submitted"
+        case How.TOLD:
+            headline = "Task left with an IPFS node"
+        case _:
+            headline = "Task written to a file" if document["created"] else "Task already in the file"
+    return [
+        f"✓ {headline}",
+        f"Task ID: {document['task_id']}",
+        f"Task Hash: {document['task_hash']}",
+        f"Priority: {document['priority']}",
+        f"Event CID: {document['event_cid']}",
+    ]

@@ -1,0 +1,1 @@
+"""Submitting and waiting without a replica: a key, a token that says which ledger, and somebody to hand blocks to."""
