@@ -1,7 +1,7 @@
 """What every command can be told: `--json`, `--home`, `--peer`, before or after its name.
 
-The word nearest the end of the line wins; the variables P2P_WORKFLOW_HOME and P2P_WORKFLOW_PEER stand for what is not
-said (the home and the key ring read them). Leaves out what a command does with it (cli.session).
+The word nearest the end of the line wins; what is not said is configured elsewhere (cli.configuration). Leaves out what
+a command does with it (cli.session).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def common_options() -> list[TyperOption]:
             metavar="NAME",
             expose_value=False,
             callback=_keep,
-            help="The key of this home to act with. Else P2P_WORKFLOW_PEER, else the home's own.",
+            help="The key of this home to act with. Else P2P_WORKFLOW_PEER, else as configured, else the home's own.",
         ),
     ]
 

@@ -46,6 +46,9 @@ whose names may hold commas) and `--tags a --tags b`; beside positional argument
 written `90s`, `15m`, `1h30m`; a bare number is seconds. A time is ISO 8601 (UTC where it names no zone), `+15m` from
 now, or ms since 1970.
 
+What is not said on the line is looked for in the environment, then in the file `config.toml` of the home:
+docs/configuration.md has all that can be configured.
+
 `P2P_WORKFLOW_KEY` holds a key as `keys export` writes it, for machines without a key file: it signs in place of the
 home's keys, and the peer's name is but shown. An explicit `--peer` that names another key of the home is an error then.
 """
