@@ -106,7 +106,7 @@ def _crew(home: Home) -> Any:
 
 
 def _table(documents: list[dict[str, Any]]) -> list[str]:
-    header = ("TASK ID", "WORKFLOW", "STATUS", "PRIO", "ASSIGNED", "BY", "TASK KEY", "NAME")
+    header = ("TASK ID", "WORKFLOW", "STATUS", "PRIO", "ASSIGNED", "BY", "TASK KEY", "FAILED BY", "NAME")
     return render_table(
         header,
         [
@@ -118,6 +118,7 @@ def _table(documents: list[dict[str, Any]]) -> list[str]:
                 one["assigned_peer"] or "-",
                 ((one["holder"] or one["completed_by"] or {}).get("name")) or "-",
                 one["task_key"][:12],
+                (one["last_failure"] or {}).get("class") or "-",
                 one["name"],
             )
             for one in documents

@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("next", cls=Command)(next_task)
     app.command("complete", cls=Command)(complete)
+    app.command("renew", cls=Command)(renew)
     app.command("release", cls=Command)(release)
     app.command("fail", cls=Command)(fail)
 
@@ -164,6 +165,33 @@ def settled_document(settled: Settled) -> dict[str, Any]:
         "event_cid": str(settled.event),
         "already": settled.already,
     }
+
+
+def renew(
+    context: typer.Context,
+    task: TaskArgument = None,
+    task_id: TaskOption = None,
+    lease: Annotated[str | None, typer.Option(metavar="TIME", help="How long it is yours from now on. [15m]")] = None,
+    progress: Annotated[str | None, typer.Option(metavar="TEXT", help="How far it is, in words.")] = None,
+    log: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What was printed since the last piece; - reads stdin.")
+    ] = None,
+) -> None:
+    """Keep a task you hold for longer, and say how far it is: others see it with `result` and `logs`."""
+    from ledger.events import Role
+    from scheduler import actions
+
+    session, name = session_of(context), which_task(task, task_id)
+    lease_ms = None if lease is None else parse_duration(lease)
+    logged = read_attachment(log, "text/plain" if log else None)
+    with session.home() as home:
+        key = session.key(home, Role.WORKER)
+        settled = actions.renew_task(
+            home, key, actions.resolve(home, key, name).key, lease_ms=lease_ms, progress=progress, log=logged
+        )
+        until = max(claim.until for claim in settled.record.claims if claim.actor == key.actor)
+    document = settled_document(settled) | {"until": until}
+    session.output.result(document, [f"✓ Task {name} renewed", f"Yours until: {render_time(until)}"])
 
 
 def release(

@@ -8,10 +8,12 @@ from cli.attachments import attachment_document
 from cli.output import render_time
 from cli.people import person
 from cli.task_text import task_document
+from cli.times import render_duration
 
 if TYPE_CHECKING:
     from crdt.records import TaskRecord
     from ledger.cid import Cid
+    from ledger.operations import Report
     from scheduler.endings import Ending
     from scheduler.home import Home
 
@@ -70,7 +72,7 @@ def _failure(found: tuple[Ending, ...], claim: Cid) -> dict[str, Any]:
 
     op = failure_of(found, claim)
     failure = None if op is None else {"class": op.failure_class, "error": op.error}
-    return {"failure": failure, "exit_code": None if op is None or op.report is None else op.report.exit_code}
+    return {"failure": failure} | _reported(None if op is None else op.report)
 
 
 def _run(home: Home, found: tuple[Ending, ...], completion: Cid) -> dict[str, Any]:
@@ -79,7 +81,17 @@ def _run(home: Home, found: tuple[Ending, ...], completion: Cid) -> dict[str, An
 
     op = next((one.op for one in found if one.event == completion and isinstance(one.op, Complete)), None)
     output = None if op is None else attachment_document(home, op.output)
-    return {"output": output, "exit_code": None if op is None or op.report is None else op.report.exit_code}
+    return {"output": output} | _reported(None if op is None else op.report)
+
+
+def _reported(report: Report | None) -> dict[str, Any]:
+    """Return what a worker says of a run."""
+    return {
+        "exit_code": None if report is None else report.exit_code,
+        "duration_ms": None if report is None else report.duration_ms,
+        "sandbox": None if report is None else report.sandbox,
+        "limits": [] if report is None else list(report.limits),
+    }
 
 
 def task_lines(task: dict[str, Any]) -> list[str]:
@@ -129,8 +141,11 @@ def _ended(claim: dict[str, Any]) -> str:
 
 
 def _exit_words(run: dict[str, Any]) -> str:
-    code = run["exit_code"]
-    return "" if code is None else f", exit code {code}"
+    code, ms = run["exit_code"], run["duration_ms"]
+    words = "" if code is None else f", exit code {code}"
+    words += "" if ms is None else f", ran for {render_duration(ms)}"
+    words += f", in {run['sandbox']}" if run["sandbox"] else ""
+    return words + (f", limits hit: {', '.join(run['limits'])}" if run["limits"] else "")
 
 
 def _attached(item: dict[str, Any]) -> str:

@@ -62,6 +62,33 @@ def task_document(home: Home, record: TaskRecord, seen: TaskView, assigned: Acto
         "attempts": max((claim.attempt for claim in record.claims), default=0),
         "completed_by": None if result is None else person(home, result.actor),
         "result": None if result is None else str(result.cid),
+        "last_failure": last_failure(home, record),
+    }
+
+
+def last_failure(home: Home, record: TaskRecord) -> dict[str, Any] | None:
+    """Return how the last attempt failed that did, as JSON; None where it is done, or none failed since a requeue.
+
+    Within a reading.
+    """
+    from scheduler.results import failure_words, result_of
+
+    failed = [claim for claim in record.claims if claim.failed_at and claim.attempt > record.base]
+    if record.completions or not failed:
+        return None
+    last = max(failed, key=lambda claim: (claim.failed_at, claim.cid))
+    found = result_of(home, record, last.cid)
+    return {
+        "class": found.failure_class,
+        "error": found.error,
+        "exit_code": found.exit_code,
+        "limits": list(found.limits),
+        "words": failure_words(found),
+        "attempt": last.attempt,
+        "worker": person(home, last.actor),
+        "claim": str(last.cid),
+        "event_cid": None if found.event is None else str(found.event),
+        "at": last.failed_at,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from crdt.attempts import failed_attempts, is_dead, max_attempts, retry_at, runs
 from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
@@ -55,6 +56,8 @@ class Obstacle:
     until: int | None = None
 
 
+_NEEDS_NAMED: Final = 5
+
 FindRecord = Callable[[TaskKey], TaskRecord | None]
 
 
@@ -90,7 +93,7 @@ def view(task: TaskRecord, find: FindRecord, policy: Policy, now: int) -> TaskVi
         hopeless = tuple(need for need in unmet if is_hopeless(need, find, policy, now))
         waits = _waits(task, policy, now)
         if hopeless:
-            need = Obstacle(ObstacleKind.NEEDS, "a need can no longer be done, or is not known")
+            need = Obstacle(ObstacleKind.NEEDS, _hopeless_words(hopeless, find, policy, now))
             return TaskView(Status.BLOCKED, unmet=hopeless, obstacles=(need, *waits))
         need = Obstacle(ObstacleKind.NEEDS, "needs that are not done yet")
         return TaskView(Status.WAITING, unmet=unmet, obstacles=(need, *waits))
@@ -148,7 +151,12 @@ def _ended_at(claim: ClaimRecord) -> int:
 
 
 def is_hopeless(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> bool:
-    """Return whether a need is unknown, over without being done, or itself rests on such a one.
+    """Return whether a need is unknown, over without being done, or itself rests on such a one."""
+    return _lost_cause(key, find, policy, now) is not None
+
+
+def _lost_cause(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> tuple[TaskKey, Status | None] | None:
+    """Return the task for which a need can no longer be done, and what it is, None for unknown; None where it can.
 
     Needs name each other by hash, so they form no cycle.
     """
@@ -161,13 +169,37 @@ def is_hopeless(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> boo
         seen.add(need)
         task = find(need)
         if task is None:
-            return True
+            return need, None
         ended = _ended(task, policy, now)
         if ended is None:
             stack.extend(task.spec.needs)
         elif ended.status in FINAL and ended.status is not Status.DONE:
-            return True
-    return False
+            return need, ended.status
+    return None
+
+
+def _hopeless_words(needs: tuple[TaskKey, ...], find: FindRecord, policy: Policy, now: int) -> str:
+    """Return which needs can no longer be done, and why, by name."""
+    words = [_hopeless_need(need, find, policy, now) for need in needs[:_NEEDS_NAMED]]
+    if len(needs) > _NEEDS_NAMED:
+        words.append(f"so are {len(needs) - _NEEDS_NAMED} more")
+    return "; ".join(words)
+
+
+def _hopeless_need(key: TaskKey, find: FindRecord, policy: Policy, now: int) -> str:
+    cause = _lost_cause(key, find, policy, now)
+    if cause is None:
+        return f"need {_name(key, find)} is not done"
+    lost, status = cause
+    what = "is not known here" if status is None else f"is {status}"
+    if lost == key:
+        return f"need {_name(key, find)} {what}"
+    return f"need {_name(key, find)} is blocked, since {_name(lost, find)} {what}"
+
+
+def _name(key: TaskKey, find: FindRecord) -> str:
+    task = find(key)
+    return key.hex() if task is None else task.spec.task_id
 
 
 def tainted_inputs(task: TaskRecord, find_completion: Callable[[Cid], Iterator[CompletionRecord | None]]) -> list[Cid]:

@@ -19,8 +19,8 @@ from scheduler.action_errors import (
     WithoutEffectError,
 )
 from scheduler.names import find_task, get_task, resolve
-from scheduler.settling import Renewal, Settled, complete, fail, release, renew
-from scheduler.steering import Steered, bump, cancel, requeue
+from scheduler.settling import Renewal, Settled, complete, fail, release, renew, renew_task
+from scheduler.steering import Steered, bump, cancel, may_steer, requeue
 from scheduler.submitting import SubmitRequest, Submitted, request_of, submit
 from scheduler.taking import LEASE_BY_HAND_MS, Taken, take
 
@@ -50,8 +50,10 @@ __all__ = [
     "fail",
     "find_task",
     "get_task",
+    "may_steer",
     "release",
     "renew",
+    "renew_task",
     "request_of",
     "requeue",
     "resolve",

@@ -82,6 +82,18 @@ def counting(home: Home, record: TaskRecord) -> Iterator[tuple[Cid, Event, TaskE
                 yield cid, event, op
 
 
+def was_voided(home: Home, record: TaskRecord) -> bool:
+    """Return whether the task was done, and a revocation has taken that away. Within a reading."""
+    if record.completions:
+        return False
+    return any(
+        verdict.rule is None
+        and not home.board.graph.node(cid).counts
+        and isinstance(home.board.task_graph.entry(cid, record.key)[1], Complete)
+        for cid, verdict in home.board.store.verdicts(record.key).items()
+    )
+
+
 def voided_of(home: Home, inputs: tuple[Cid, ...]) -> tuple[Cid, ...]:
     """Return those of the completions a claim rests on, and of what these rest on, that no longer count (D7)."""
     return tuple(voided_inputs(inputs, lambda cid: _completions_at(home, cid)))

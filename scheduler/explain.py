@@ -17,7 +17,7 @@ from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey, did_key
 from scheduler.assignment import LIVENESS_LEASES, Crew, Worker, crew_of, due_at, ready_since, take_at
-from scheduler.endings import deciding, endings, failure_of, voided_of
+from scheduler.endings import deciding, endings, failure_of, voided_of, was_voided
 from scheduler.explanation import (
     ClaimState,
     DecidingEvent,
@@ -29,6 +29,7 @@ from scheduler.explanation import (
 )
 from scheduler.home import Home
 from scheduler.queue import first_saw
+from scheduler.results import failure_words, result_of
 from scheduler.working.judging import is_for_workers, judge_task
 from scheduler.working.policy import WorkerPolicy
 
@@ -174,8 +175,9 @@ class _Explainer:
     def _obstacle(self, obstacle: Obstacle) -> str:
         """Return one thing in the way, with the names of the needs, or with the failure that is waited out."""
         if obstacle.kind is ObstacleKind.NEEDS:
-            names = ", ".join(map(self._task_name, self._view.unmet))
-            return f"it waits for {names}" if self._view.status is Status.WAITING else f"{obstacle.words}: {names}"
+            if self._view.status is not Status.WAITING:
+                return obstacle.words
+            return f"it waits for {', '.join(map(self._task_name, self._view.unmet))}"
         words = render_obstacle(obstacle)
         if obstacle.kind is ObstacleKind.BACKOFF:
             last = max(self._record.claims, key=lambda claim: (claim.failed_at, claim.cid))
@@ -206,10 +208,17 @@ class _Explainer:
     def _need(self, key: TaskKey) -> NeedState:
         needed = self._board.find_record(key)
         if needed is None:
-            return NeedState(key.hex(), None, "not known", None)
-        status = view(needed, self._board.find_record, self._home.policy, self._now).status
+            return NeedState(key.hex(), None, "not known", None, "")
+        found = result_of(self._home, needed, now=self._now)
+        seen = view(needed, self._board.find_record, self._home.policy, self._now)
+        voided = ["its result was voided by a revocation"] if was_voided(self._home, needed) else []
+        words = "; ".join([*voided, *map(render_obstacle, seen.obstacles)])
+        if seen.status is not Status.DONE and found.failure_class is not None:
+            words = "; ".join(filter(None, (words, f"last failure: {failure_words(found)}")))
+        if found.handed.malformed:
+            words = found.handed.malformed
         result = None if needed.result is None else str(needed.result.cid)
-        return NeedState(key.hex(), needed.spec.task_id, status, result)
+        return NeedState(key.hex(), needed.spec.task_id, seen.status, result, words)
 
     def _claim(self, claim: ClaimRecord) -> ClaimState:
         return ClaimState(

@@ -29,12 +29,13 @@ class PeerTurn:
 
 @dataclass(frozen=True, slots=True)
 class NeedState:
-    """A task this one needs; `result` is the completion that stands for it."""
+    """A task this one needs; `result` is the completion that stands for it, `words` why it is not there, or no use."""
 
     task_key: str
     task_id: str | None
     status: str
     result: str | None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Explanation:
         if self.policy is not None:
             yield from _policy_lines(self.policy)
         yield from _block("peers, by distance of their key from the anchor", map(_peer_line, self.peers))
-        yield from _block("needs", (f"{n.task_id or n.task_key}: {n.status}" for n in self.needs))
+        yield from _block("needs", map(_need_line, self.needs))
         yield from _block("claims", map(_claim_line, self.claims))
         yield from _block("superseded completions", self.superseded)
         yield from _block("TAINTED: inputs that no longer count", self.tainted_inputs)
@@ -148,6 +149,10 @@ def _peer_line(peer: PeerTurn) -> str:
     place = f"rank {peer.rank}" if peer.rank is not None else "no rank"
     when = f", from {_time(peer.take_at)}" if peer.take_at is not None else ""
     return f"{peer.peer}: {place}, distance {peer.distance}{when}: {peer.words}"
+
+
+def _need_line(need: NeedState) -> str:
+    return f"{need.task_id or need.task_key}: {need.status}" + (f" ({need.words})" if need.words else "")
 
 
 def _claim_line(claim: ClaimState) -> str:

@@ -116,6 +116,17 @@ class Result:
         return bool(self.voided)
 
 
+def failure_words(result: Result) -> str:
+    """Return in words how an attempt failed: class, error, exit code and limits, as far as they were said."""
+    code = result.exit_code
+    said = (
+        ": ".join(filter(None, (result.failure_class, result.error))),
+        "" if code is None else f"exit code {code}",
+        f"limits hit: {', '.join(result.limits)}" if result.limits else "",
+    )
+    return ", ".join(filter(None, said))
+
+
 def shown_claim(record: TaskRecord, now: int) -> ClaimRecord | None:
     """Return the claim to show of a task: that of its result, else its holder's, else the last; None without any."""
     if record.result is not None:

@@ -112,9 +112,10 @@ class LogFollower:
         home: where to look.
         task: whose log.
         claim: follow this one alone.
+        patience_s: how long to wait for a piece whose event is here and whose blob is not.
     """
 
-    def __init__(self, home: Home, task: TaskKey, claim: Cid | None = None) -> None:
+    def __init__(self, home: Home, task: TaskKey, claim: Cid | None = None, *, patience_s: float = PATIENCE_S) -> None:
         self.watch = Watch(home.folder)
         self.status = Status.WAITING
         """Where the task stood at the last look."""
@@ -123,6 +124,7 @@ class LogFollower:
         self._home = home
         self._task = task
         self._only = claim
+        self._patience_s = patience_s
         self._sources: dict[Cid, _Source] = {}
         self._known: set[Cid] | None = None
         self._is_running = False
@@ -152,7 +154,7 @@ class LogFollower:
             record, now = get_task(home, self._task), home.now_ms()
             self.status = view(record, home.board.find_record, home.policy, now).status
             for claim in self._new_claims(record, now):
-                self._sources[claim] = _Source(home.folder, claim)
+                self._sources[claim] = _Source(home.folder, claim, self._patience_s)
             pieces = {claim: pieces_of(home, record, claim) for claim in self._sources}
         running = {claim.cid for claim in record.claims if not record.completions and runs(claim, now)}
         self._is_running = bool(running)
@@ -197,7 +199,8 @@ class LogFollower:
 class _Source:
     """The log of one claim: how much of it was said, and where more comes from."""
 
-    def __init__(self, folder: Path, claim: Cid) -> None:
+    def __init__(self, folder: Path, claim: Cid, patience_s: float) -> None:
+        self._patience_s = patience_s
         self._path = log_path(folder, claim)
         self._claim = claim
         self._sent = 0
@@ -235,20 +238,21 @@ class _Source:
             # What stood for a missing piece stays as long as it was said to be, so that what follows keeps its place.
             end = start + self._named.get(piece.event, piece.size)
             if end > self._sent:
+                sent, self._sent = self._sent, end
                 if piece.data is not None:
-                    yield Said(self._claim, piece.data[max(0, self._sent - start) :])
+                    yield Said(self._claim, piece.data[max(0, sent - start) :])
                 elif self._is_worth_waiting(piece):
+                    self._sent = sent
                     self.awaits = True
                     return
                 else:
                     self._named[piece.event] = piece.size
                     yield Said(self._claim, missing=piece)
-                self._sent = end
             start = end
 
     def _is_worth_waiting(self, piece: Piece) -> bool:
         now = time.monotonic()
-        return now < self._waits_since.setdefault(piece.event, now) + PATIENCE_S
+        return now < self._waits_since.setdefault(piece.event, now) + self._patience_s
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -256,9 +260,11 @@ class _Source:
             os.close(descriptor)
 
 
-def follow_log(home: Home, record: TaskRecord, claim: Cid | None = None) -> Iterator[Said]:
+def follow_log(
+    home: Home, record: TaskRecord, claim: Cid | None = None, *, patience_s: float = PATIENCE_S
+) -> Iterator[Said]:
     """Yield a log as it comes, until the task (or the one claim) is over. Waits for changes of the home."""
-    with LogFollower(home, record.key, claim) as follower:
+    with LogFollower(home, record.key, claim, patience_s=patience_s) as follower:
         while True:
             yield from follower.new()
             if follower.is_over:

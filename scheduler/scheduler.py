@@ -17,9 +17,12 @@ from ledger.events import TaskKey
 from ledger.operations import Attachment
 from scheduler import actions
 from scheduler.actions import Settled
+from scheduler.awaiting import await_tasks
 from scheduler.home import Home
 from scheduler.live import LiveTasks
 from scheduler.queue import TaskQueue
+from scheduler.results import Result, result_of
+from scheduler.run_log import read_log
 from scheduler.session import Session
 from scheduler.tags import WorkflowTag, is_p2p_only, should_bypass_github
 from scheduler.task import P2PTask, Payload
@@ -171,6 +174,37 @@ class P2PWorkflowScheduler:
             "cancelling", task_id, lambda home, task: actions.cancel(home, key, task, reason=reason)
         )
         return steered is not None
+
+    def result(self, task_id: str) -> Result:
+        """Return how a task came out, or how far it is: outputs, exit code, worker, claim, what is not here yet.
+
+        Raises TaskNotFoundError, and AmbiguousTaskError where several tasks have the name.
+        """
+        with self._session.using() as home:
+            return result_of(home, actions.resolve(home, self._session.key, task_id))
+
+    def logs(self, task_id: str) -> bytes:
+        """Return what a task printed, as far as it has come; words stand for a piece that is not here.
+
+        Of a task that was tried several times it is the log of the result, of who holds it, or of the last attempt.
+        Raises as `result`.
+        """
+        with self._session.using() as home:
+            return b"".join(read_log(home, actions.resolve(home, self._session.key, task_id)))
+
+    def wait(self, task_id: str, timeout: float | None = None) -> Result:
+        """Wait until a task is over, at most `timeout` seconds; return its result as it is then. Raises as `result`.
+
+        Over is done, cancelled, dead, expired, or blocked by a need that is so: see the result's `status`. Other
+        threads may use this scheduler meanwhile.
+        """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be 0 or more, not {timeout!r}")
+        with self._session.using() as home:
+            folder, task = home.folder, actions.resolve(home, self._session.key, task_id).key
+        with Home.open(folder) as own:
+            await_tasks(own, (task,), timeout)
+            return result_of(own, actions.resolve(own, None, task.hex()))
 
     def determine_task_owner(self, task: P2PTask) -> str | None:
         """Return the peer a task is assigned to, the same on every peer that knows the same events and who is there.

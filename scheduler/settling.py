@@ -179,6 +179,40 @@ def _held(writing: Writing, me: ActorKey, task: TaskKey) -> tuple[TaskRecord, Cl
     raise NotHeldError(f"task {name} is not held by {home.members.name_of(me)}", "take it first")
 
 
+def renew_task(
+    home: Home,
+    key: SigningKey,
+    task: TaskKey,
+    *,
+    lease_ms: int | None = None,
+    progress: str | None = None,
+    log: Attachment | None = None,
+) -> Settled:
+    """Renew this peer's claim on a task by hand, with words on how far it is and the next piece of its log.
+
+    Args:
+        home: where the task is.
+        key: the peer's key.
+        task: which task.
+        lease_ms: how long from now; None: as long as by hand.
+        progress: words of at most 1,024 bytes.
+        log: what was printed since the last piece.
+
+    Raises:
+        TaskNotFoundError, NotHeldError, HeldByOtherError, TaskOverError, NotAMemberError: as `fail`.
+        RequestError: no event can hold it.
+    """
+    lease_ms = lease_by_hand(home.policy, lease_ms)
+    with acting(home) as writing:
+        record, held = _held(writing, key.actor, task)
+        holder = holder_of(record, writing.time)
+        if holder is not None and holder.cid != held.cid:
+            raise HeldByOtherError(record.spec.task_id, holder.actor, home.members.name_of(holder.actor))
+        op = Renew(task, follows(record, held.cid), held.cid, lease_ms, progress, keep(writing, log))
+        event = write(writing, key, (op,), Role.WORKER)
+        return Settled(get_task(home, task), event.cid)
+
+
 def renew(
     home: Home, key: SigningKey, claims: Mapping[TaskKey, Cid], *, lease_ms: int, progress: str | None = None
 ) -> Renewal:

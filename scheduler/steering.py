@@ -71,11 +71,16 @@ def requeue(home: Home, key: SigningKey, task: TaskKey) -> Steered:
         return Steered(get_task(home, task), event.cid)
 
 
+def may_steer(home: Home, key: SigningKey, record: TaskRecord) -> bool:
+    """Return whether a task is this key's to steer: its submitter's, or an owner's (F3a)."""
+    return key.actor == record.submitter or key.actor in home.genesis.owners
+
+
 def _steerable(home: Home, key: SigningKey, task: TaskKey) -> TaskRecord:
     """Return a task that `key` may steer (F3a, F3b)."""
     record = get_task(home, task)
     name = record.spec.task_id
-    if key.actor != record.submitter and key.actor not in home.genesis.owners:
+    if not may_steer(home, key, record):
         submitter = home.members.name_of(record.submitter)
         raise NotAllowedError(f"task {name} was submitted by {submitter}: only that key or an owner's may do this")
     if record.completions:

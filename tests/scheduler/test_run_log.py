@@ -7,17 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from ledger.cid import Cid
 from ledger.events import Role
 from ledger.keys import SigningKey
 from ledger.operations import Attachment, Backoff, Complete, Fail, Renew, Report
-from scheduler import run_log
 from scheduler.acting import acting, follows, keep, write
 from scheduler.actions import SubmitRequest, release, submit, take
 from scheduler.home import Home
-from scheduler.run_log import Said, follow_log, log_path, read_log
+from scheduler.run_log import LogFollower, Said, follow_log, log_path, read_log
 from tests.scheduler.desk import Desk
 from tests.scheduler.test_actions import spec
 from tests.support.kubo import wait_for
@@ -198,9 +195,7 @@ def test_a_file_that_stops_short_is_gone_on_from_the_ledger(desk: Desk) -> None:
     assert b"".join(said.data for said in follow_log(desk.home, desk.record(record.key))) == b"one\ntwo\nthree\n"
 
 
-def test_a_follower_waits_for_a_blob_and_then_names_it(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_follower_waits_for_a_blob_and_then_names_it(desk: Desk, tmp_path: Path) -> None:
     """A piece whose blob is on its way is said in its place; one that does not come is named, and the rest said."""
     me = desk.peer("me")
     record = desk.submit(me, "t")
@@ -213,15 +208,13 @@ def test_a_follower_waits_for_a_blob_and_then_names_it(
             with late.home.writing():
                 late.home.intake.offer_blobs([LARGE])
         assert following.text == LARGE + b"end\n"
-    monkeypatch.setattr(run_log, "PATIENCE_S", 0.0)
     with Desk(tmp_path / "bare", source=desk) as bare:
-        said = list(follow_log(bare.home, bare.record(record.key)))
+        said = list(follow_log(bare.home, bare.record(record.key), patience_s=0))
     assert [one.missing.blob if one.missing else one.data for one in said] == [Cid.of_raw(LARGE), b"end\n"]
 
 
-def test_a_lie_about_a_size_hides_nothing(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lie_about_a_size_hides_nothing(desk: Desk, tmp_path: Path) -> None:
     """A piece said to be larger than it is, and than a blob can be, takes nothing from those after it."""
-    monkeypatch.setattr(run_log, "PATIENCE_S", 0.0)
     me = desk.peer("me")
     record = desk.submit(me, "t")
     claim = Claim(desk, me)
@@ -234,7 +227,7 @@ def test_a_lie_about_a_size_hides_nothing(desk: Desk, tmp_path: Path, monkeypatc
             (Renew(record.key, follows(desk.record(record.key), claim.cid), claim.cid, 60_000, None, item),),
             Role.WORKER,
         )
-    with Desk(tmp_path / "bare", source=desk) as bare, run_log.LogFollower(bare.home, record.key) as follower:
+    with Desk(tmp_path / "bare", source=desk) as bare, LogFollower(bare.home, record.key, patience_s=0) as follower:
         assert [said.missing is not None for said in follower.new()] == [True]
         with bare.home.writing():
             bare.home.intake.offer_blobs([LARGE])
