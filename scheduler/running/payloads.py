@@ -111,7 +111,10 @@ Payload: TypeAlias = Command | WorkflowJob
 def write_payload(payload: Payload) -> tuple[str, bytes]:
     """Return media type and bytes of a payload; raise PayloadError for one that could not be read back."""
     kind = COMMAND_TYPE if isinstance(payload, Command) else WORKFLOW_JOB_TYPE
-    data = canonical_json(_fields(payload))
+    try:
+        data = canonical_json(_fields(payload))
+    except (TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise PayloadError(f"a value in the payload is not of its type: {error}") from None
     if read_payload(kind, data) != payload:
         raise PayloadError("a value in the payload is not of its type")
     return kind, data
@@ -195,7 +198,7 @@ def _read_job(reader: _Reader) -> WorkflowJob:
         file=reader.file("file"),
         path=reader.path("path"),
         job=reader.text("job"),
-        matrix=reader.map("matrix", lambda value: value),
+        matrix=reader.map("matrix", _value),
         inputs=reader.map("inputs", _text),
         event=reader.text_or_none("event") or "workflow_dispatch",
         ref=reader.text_or_none("ref") or "",
@@ -292,6 +295,14 @@ def _text(value: Any) -> str:
         raise PayloadError("it is no Unicode text") from None
     if size > TEXT_BYTES_MAX or "\0" in value:
         raise PayloadError(f"a text of at most {TEXT_BYTES_MAX} bytes without NUL is wanted")
+    return value
+
+
+def _value(value: Any) -> Any:
+    try:
+        canonical_json(value)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError(f"a value that can be written again is wanted: {error}") from None
     return value
 
 

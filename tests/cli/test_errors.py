@@ -37,6 +37,11 @@ INTERNAL = {
     "scheduler.running.ends.UnendingError",
     "scheduler.running.levels.LevelMissingError",
     "scheduler.running.levels.SandboxError",
+    "scheduler.running.collecting.CollectError",
+    "scheduler.running.inputs.InputError",
+    "scheduler.running.inputs.InputMissingError",
+    "scheduler.running.output_file.OutputFileError",
+    "scheduler.running.output_file.TooMuchError",
     "scheduler.fibonacci_heap.NodeNotInHeapError",
     "scheduler.running.outputs.OutputsError",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,9 @@ def level(request: pytest.FixtureRequest) -> Level:
     """Each level in turn."""
     found: Level = request.param
     return found
+
+
+@pytest.fixture
+def mark() -> str:
+    """A word that no other process has, with which `sleep` does as well: for finding what a run has left."""
+    return f"1000.{uuid.uuid4().int % 10**15:015d}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,10 +89,10 @@ class Bench:
 
 
 @contextmanager
-def background(run: object, *args: object) -> Iterator[list[Ran]]:
+def background(run: Callable[[], Ran]) -> Iterator[list[Ran]]:
     """Run something in a thread; what it returned is in the list after the block."""
     found: list[Ran] = []
-    thread = threading.Thread(target=lambda: found.append(run(*args)))  # type: ignore[operator]
+    thread = threading.Thread(target=lambda: found.append(run()))
     thread.start()
     try:
         yield found
@@ -99,6 +101,21 @@ def background(run: object, *args: object) -> Iterator[list[Ran]]:
     assert not thread.is_alive()
 
 
-def words(*argv: str) -> Sequence[str]:
-    """Return an argv."""
-    return argv
+def processes_with(word: str, but: bytes = b"\0none\0") -> list[int]:
+    """Return the processes on this machine with an argument that holds a word, zombies not counted."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            with suppress(OSError):
+                line = (folder / "cmdline").read_bytes()
+                if word.encode() in line and not line.partition(b"\0")[0].endswith(but):
+                    found.append(int(folder.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something holds, looking often; fail after a while."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it does not come to hold"
+        time.sleep(0.01)
