@@ -112,7 +112,8 @@ def _check_task(session: Session, home: Home, policy: WorkerPolicy, name: str) -
 
 
 def _troubles(policy: WorkerPolicy) -> list[str]:
-    """Return what a policy names and is not there now: secrets that cannot be read, folders that are missing."""
+    """Return what to look at: secrets and folders that are not there, and what is given to every member."""
+    from scheduler.running.job import Level
     from scheduler.working.secrets import SecretError, read_secret
 
     troubles = []
@@ -121,6 +122,13 @@ def _troubles(policy: WorkerPolicy) -> list[str]:
             read_secret(source)
         except SecretError as error:
             troubles.append(str(error))
+    for rule in policy.rules:
+        if rule.any_member and rule.secrets:
+            troubles.append(
+                f"rule {rule.name!r} gives {', '.join(sorted(rule.secrets))} to every member, now and later"
+            )
+        if rule.any_member and rule.level is Level.PROCESS:
+            troubles.append(f"rule {rule.name!r} lets every member see this whole machine: sandbox is 'process'")
     outside = {mount.outside: rule.name for rule in policy.rules for mount in rule.mounts}
     return troubles + [f"rule {name!r}: no folder {path}" for path, name in outside.items() if not path.is_dir()]
 

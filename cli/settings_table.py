@@ -132,8 +132,8 @@ SETTINGS: Final = (
         "The file of the token that its clients show.",
         Kind.PATH,
         flag="--token-file",
-        otherwise="mcp.token in the home",
     ),
+    Setting("mcp.token", "That token itself.", in_file=False, secret=True),
     Setting("ipfs.listen", "The interface that other IPFS nodes reach.", flag="--listen", otherwise="all of them"),
     Setting(
         "ipfs.program",

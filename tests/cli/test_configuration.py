@@ -134,6 +134,16 @@ def test_the_file_sets_what_commands_do(program: Program) -> None:
     assert nobody.run("show", "none").json["error"]["exit_code"] == 3
 
 
+def test_every_variable_is_in_the_table() -> None:
+    """No module reads a variable of ours that the table does not have."""
+    known = {setting.variable for setting in SETTINGS}
+    for layer in ("cli", "scheduler", "ledger"):
+        for path in (ROOT / layer).rglob("*.py"):
+            if path.parent.name not in {"running", "workflows"}:  # they set variables for runs
+                named = set(re.findall(r'"(P2P_WORKFLOW_[A-Z_]*[A-Z])"', path.read_text(encoding="utf-8")))
+                assert named <= known, path
+
+
 def test_every_setting_is_in_its_page() -> None:
     """docs/configuration.md has each row of the table, and no other."""
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -137,6 +137,20 @@ def test_check_tells_of_missing_secrets_and_never_shows_one(program: Program, po
             assert "hunter2" not in ran.out + ran.err
 
 
+def test_check_warns_of_what_every_member_is_given(program: Program, policy: Path) -> None:
+    """Secrets, and the whole machine, for every member are in order, and worth a word."""
+    policy.write_text(
+        '[secrets.T]\nenv = "HOME"\n[[allow]]\nname = "all"\nsubmitters = ["any-member"]\npayloads = ["command"]\n'
+        'secrets = ["T"]\nsandbox = "process"\nmounts = [{ outside = "/no/such" }]\n',
+        encoding="utf-8",
+    )
+    assert [words.split(" ")[2] for words in program.json("worker", "policy", "check")["troubles"]] == [
+        "gives",
+        "lets",
+        "no",
+    ]
+
+
 def test_a_policy_elsewhere(program: Program, policy: Path, tmp_path: Path) -> None:
     """`--policy`, the environment and config.toml name another file, in that order."""
     files = {}
