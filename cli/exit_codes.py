@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     UNCONFIRMED = 9
     INSTALLATION = 10
     UNREACHABLE = 11
+    FAILED = 12
     TIME_UP = 13
     INTERRUPTED = 130
     PIPE_CLOSED = 141
@@ -39,6 +40,7 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.UNCONFIRMED: "The command asks before it acts, and nobody said yes. Nothing was done.",
     ExitCode.INSTALLATION: "Another distribution has our import name and is installed, too; or there is no Kubo.",
     ExitCode.UNREACHABLE: "A node, peer or gateway cannot be reached, or did not give all. What is local is as it was.",
+    ExitCode.FAILED: "A task that was run has failed. Its attempt, with the reason, is in the ledger.",
     ExitCode.TIME_UP: "What was waited for has not happened in the time given. Nothing was changed by waiting.",
     ExitCode.INTERRUPTED: "Ctrl-C. What was acknowledged is kept, nothing is half done.",
     ExitCode.PIPE_CLOSED: "Whoever read the output stopped reading (shells show it as the signal SIGPIPE).",

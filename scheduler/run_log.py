@@ -38,9 +38,17 @@ FILE_LOOK_S: Final = 0.1
 _READ_BYTES: Final = 262_144
 
 
-def log_path(folder: Path, claim: Cid) -> Path:
-    """Return where the worker of this home keeps the log of a claim while it runs, beside what it has sent of it."""
-    return folder / WORK_FOLDER / f"{claim}.log"
+def log_path(folder: Path, task: TaskKey, claim: Cid) -> Path:
+    """Return where the worker of this home keeps the log of a claim while it runs, beside what it has sent of it.
+
+    The task stands in the name, too: one event claims several, and all of them have its CID as their claim.
+    """
+    return folder / WORK_FOLDER / f"{run_name(task, claim)}.log"
+
+
+def run_name(task: TaskKey, claim: Cid) -> str:
+    """Return a name for the run of a claim that no other run has."""
+    return f"{claim}-{task.hex()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,7 @@ class LogFollower:
             record, now = get_task(home, self._task), home.now_ms()
             self.status = view(record, home.board.find_record, home.policy, now).status
             for claim in self._new_claims(record, now):
-                self._sources[claim] = _Source(home.folder, claim, self._patience_s)
+                self._sources[claim] = _Source(home.folder, self._task, claim, self._patience_s)
             pieces = {claim: pieces_of(home, record, claim) for claim in self._sources}
         running = {claim.cid for claim in record.claims if not record.completions and runs(claim, now)}
         self._is_running = bool(running)
@@ -199,9 +207,9 @@ class LogFollower:
 class _Source:
     """The log of one claim: how much of it was said, and where more comes from."""
 
-    def __init__(self, folder: Path, claim: Cid, patience_s: float) -> None:
+    def __init__(self, folder: Path, task: TaskKey, claim: Cid, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._path = log_path(folder, claim)
+        self._path = log_path(folder, task, claim)
         self._claim = claim
         self._sent = 0
         self._descriptor: int | None = None

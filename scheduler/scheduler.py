@@ -26,6 +26,11 @@ from scheduler.run_log import read_log
 from scheduler.session import Session
 from scheduler.tags import WorkflowTag, is_p2p_only, should_bypass_github
 from scheduler.task import P2PTask, Payload
+from scheduler.working.counters import WorkerCounters
+from scheduler.working.draining import DRAIN_LIMIT_S
+from scheduler.working.handlers import Handlers, HandlerWork
+from scheduler.working.signals import heeding_signals
+from scheduler.working.worker import Options, Until, Worker
 
 
 class P2PWorkflowScheduler:
@@ -222,6 +227,34 @@ class P2PWorkflowScheduler:
     def is_p2p_only(self, tags: Iterable[str | WorkflowTag]) -> bool:
         """Tell whether a task of these tags must run peer-to-peer; raise UnknownTagError for a tag there is not."""
         return is_p2p_only(tags)
+
+    def run_worker(
+        self, handlers: Handlers, *, slots: int = 1, until: Until = Until.TOLD, drain_limit_s: float = DRAIN_LIMIT_S
+    ) -> WorkerCounters:
+        """Do tasks with functions of this program, several at once, until it is told to end; return what was done.
+
+        Claims are renewed and settled together, as `worker run` does it. In the main thread SIGTERM and Ctrl-C end it:
+        it takes nothing new and lets what runs finish; a second one gives back what runs.
+
+        Args:
+            handlers: a function for each media type of payloads; it is given a HandledTask and returns the result. What
+                it raises is a failed attempt.
+            slots: tasks at once, each in a thread.
+            until: when it ends by itself.
+            drain_limit_s: how long tasks may run on once it was told to end.
+
+        Raises:
+            NotAMemberError: this peer is no worker, or not any more.
+        """
+        session = self._session
+        with session.using() as home:
+            session.work()
+            folder, key = home.folder, session.key
+        options = Options(slots=slots, until=until, drain_limit_s=drain_limit_s)
+        with Home.open(folder) as own:
+            worker = Worker(own, key, lambda _: HandlerWork(own, handlers), options)
+            with heeding_signals(worker):
+                return worker.run()
 
     # ---- peers
 

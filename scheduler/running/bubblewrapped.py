@@ -100,11 +100,12 @@ class BubblewrappedRun:
                 return  # it has failed and says so to `output`
             self._said += data
         self._first_process = _member(self._said, "child-pid") or 0
-        self._first = os.pidfd_open(self._first_process)
-        for kind, value in limits:
-            hard = resource.prlimit(self._first_process, kind)[1]
-            resource.prlimit(self._first_process, kind, within_hard_limit(value, hard))
-        os.write(block, b"\0")
+        with suppress(ProcessLookupError, BrokenPipeError):  # it has failed just now, as above
+            self._first = os.pidfd_open(self._first_process)
+            for kind, value in limits:
+                hard = resource.prlimit(self._first_process, kind)[1]
+                resource.prlimit(self._first_process, kind, within_hard_limit(value, hard))
+            os.write(block, b"\0")
 
     def terminate(self) -> None:
         """Send SIGTERM to all processes in the namespace but its first, bubblewrap's own."""

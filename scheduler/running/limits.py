@@ -25,7 +25,7 @@ from scheduler.running.job import Limits
 TAIL_BYTES: Final = 4_096
 """How much of the end of what a run printed is looked at."""
 
-_SIGNALS: Final = {signal.SIGXFSZ: "file"}
+_SIGNALS: Final[dict[int, str]] = {signal.SIGXFSZ: "file"}
 _LAST_WORDS: Final[dict[str, re.Pattern[bytes]]] = {
     "memory": re.compile(rb"MemoryError|Cannot allocate memory|bad_alloc|[Oo]ut of memory|memory exhausted"),
     "processes": re.compile(rb"fork: .*Resource temporarily|BlockingIOError: \[Errno 11\]|can't start new thread"),
@@ -65,7 +65,8 @@ def limits_hit(limits: Limits, exit_code: int | None, ended_by: int | None, tail
         "open_files": limits.open_files,
     }
     for name, words in _LAST_WORDS.items():
-        if bounds[name] is not None and (_SIGNALS.get(ended_by) == name or words.search(tail)):  # type: ignore[call-overload]
+        said = _SIGNALS.get(ended_by or 0) == name or words.search(tail)
+        if bounds[name] is not None and said:
             yield name
 
 

@@ -43,6 +43,7 @@ INTERNAL = {
     "scheduler.running.output_file.OutputFileError",
     "scheduler.running.output_file.TooMuchError",
     "scheduler.fibonacci_heap.NodeNotInHeapError",
+    "scheduler.working.outcome.TooMuchError",
     "scheduler.running.outputs.OutputsError",
 }
 

@@ -163,7 +163,7 @@ def test_in_the_worker_s_home_its_file_is_followed(desk: Desk) -> None:
     me = desk.peer("me")
     record = desk.submit(me, "t")
     claim = Claim(desk, me)
-    path = log_path(desk.home.folder, claim.cid)
+    path = log_path(desk.home.folder, record.key, claim.cid)
     path.parent.mkdir(exist_ok=True)
     with path.open("ab", buffering=0) as file:
         file.write(b"one\ntwo\n")
@@ -184,7 +184,7 @@ def test_a_file_that_stops_short_is_gone_on_from_the_ledger(desk: Desk) -> None:
     me = desk.peer("me")
     record = desk.submit(me, "t")
     claim = Claim(desk, me)
-    path = log_path(desk.home.folder, claim.cid)
+    path = log_path(desk.home.folder, record.key, claim.cid)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"one\ntw")
     claim.renew(b"one\n")
