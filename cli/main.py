@@ -37,6 +37,7 @@ from cli import (
     commands_tasks,
     commands_verify,
     commands_work,
+    commands_workflow,
     worker_group,
 )
 from cli.command import Group
@@ -72,6 +73,7 @@ COMMANDS: Final = (
     commands_ipfs,
     commands_peer,
     worker_group,
+    commands_workflow,
     commands_config,
 )
 """In the order in which `--help` lists them."""

@@ -68,8 +68,7 @@ def pack(folder: Path) -> Source:
 
     Raises SourceError for what cannot be packed, OSError for what cannot be read.
     """
-    if not folder.is_dir():
-        raise SourceError(f"{folder} is no folder", "name the folder that the jobs work on, or none")
+    _check_folder(folder)
     left_out: list[str] = []
     if in_git(folder):
         names = sorted(_tracked(folder, left_out), key=os.fsencode)
@@ -89,6 +88,11 @@ def pack(folder: Path) -> Source:
     return Source(stream.getvalue(), len(names), tuple(left_out))
 
 
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is no folder", "name the folder that the jobs work on, or none")
+
+
 def in_git(folder: Path) -> bool:
     """Whether a folder is in a git work tree."""
     return any(os.path.lexists(one / ".git") for one in (folder.resolve(), *folder.resolve().parents))
@@ -96,6 +100,7 @@ def in_git(folder: Path) -> bool:
 
 def checkout_of(folder: Path) -> Checkout | None:
     """Return what git says of the work tree around a folder, None where there is none."""
+    _check_folder(folder)
     if not in_git(folder):
         return None
     root = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").removesuffix(b"\n")))

@@ -1,0 +1,215 @@
+"""`workflow submit`: the jobs of a workflow file as tasks. The same submission again is the same tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import Command
+from cli.errors import InputError, MissingError
+from cli.session import Session, session_of
+from cli.workflow_files import read_file
+
+if TYPE_CHECKING:
+    from scheduler.submitting import Submitted
+    from scheduler.workflows.planning import Plan
+    from scheduler.workflows.reading import Workflow
+    from scheduler.workflows.source import Source
+    from scheduler.workflows.submission import Run, RunTasks
+
+NO_SOURCE = "none"
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("submit", cls=Command)(submit)
+
+
+def submit(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A workflow file.")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input of workflow_dispatch.")
+    ] = None,
+    event: Annotated[
+        str | None, typer.Option(metavar="EVENT", help="What it stands for. [workflow_dispatch, else push]")
+    ] = None,
+    ref: Annotated[
+        str | None, typer.Option(metavar="REF", help="The git ref it stands for. [the branch that is checked out]")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="What jobs work on; none for nothing. [the git work tree around FILE]"),
+    ] = None,
+    jobs: Annotated[
+        list[str] | None, typer.Option("--job", metavar="JOB", help="Only these jobs, and those they need.")
+    ] = None,
+    network: Annotated[bool, typer.Option("--network", help="Every job wants the network.")] = False,
+    priority: Annotated[int, typer.Option(metavar="1-10", min=1, max=10, help="10 comes first.")] = 5,
+    workflow_id: Annotated[str | None, typer.Option(metavar="ID", help="[the workflow's name]")] = None,
+    run_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Begins the names of the tasks. [a digest of file, source, inputs]")
+    ] = None,
+) -> None:
+    """Submit the jobs of a workflow file: each job, and each leg of a matrix, is one task.
+
+    `needs` become needs of tasks, outputs flow through signed results. File, source and inputs are pinned by CID in
+    each task; the source is the files that git tracks, as they lie there. All goes into the ledger in one transaction,
+    and only where `workflow lint` finds no error. The same submission again is the same tasks; with another --run-id
+    the same runs again.
+    """
+    from cli.workflow_text import counted
+    from ledger.events import Role
+    from scheduler.workflows.submission import submit_run
+
+    session = session_of(context)
+    workflow, plan = _checked(session, file)
+    run, packed = _run(session, workflow, plan, _pairs(inputs), event, ref, source, network=network)
+    run = _replaced(run, _known(plan, jobs), priority, workflow_id, run_id)
+    with session.first_use() as home:
+        made, done = submit_run(home, session.key(home, Role.SUBMITTER), run)
+    document = _document(run, made, done, packed)
+    created = sum(one.created for one in done)
+    session.output.result(
+        document,
+        [
+            f"✓ {document['workflow_id']}: {counted(created, 'task')} submitted, {len(done) - created} already there",
+            f"Run: {made.run_id}",
+            *(f"  {task['task_id']}  {task['task_key']}" for task in document["tasks"]),
+        ],
+    )
+
+
+def _checked(session: Session, file: str) -> tuple[Workflow, Plan]:
+    """Return a file without errors; its warnings are told."""
+    from scheduler.workflows.checking import check
+    from scheduler.workflows.findings import WorkflowRefusedError
+
+    workflow = read_file(file)
+    plan, findings = check(workflow)
+    if any(one.is_error for one in findings):
+        raise WorkflowRefusedError(findings)
+    for one in findings:
+        session.output.note(one.render())
+    return workflow, plan
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name or name in pairs:
+            words = f"input {name!r} is given twice" if name in pairs else f"--input {text!r} is no NAME=VALUE"
+            raise InputError(words, "write --input name=value, once for each")
+        pairs[name] = value
+    return pairs
+
+
+def _known(plan: Plan, jobs: list[str] | None) -> tuple[str, ...]:
+    import difflib
+
+    names = [one.job for one in plan.jobs]
+    listed = tuple(dict.fromkeys(job for text in jobs or () for job in text.split(",") if job))
+    for job in listed:
+        if job not in names:
+            near = difflib.get_close_matches(job, names, n=1)
+            raise MissingError(f"{plan.path} has no job {job!r}", f"did you mean {(near or names)[0]}?")
+    return listed
+
+
+def _run(
+    session: Session,
+    workflow: Workflow,
+    plan: Plan,
+    inputs: dict[str, str],
+    event: str | None,
+    ref: str | None,
+    source: str | None,
+    *,
+    network: bool,
+) -> tuple[Run, Source | None]:
+    from scheduler.workflows.inputs import check_inputs, choose_event
+    from scheduler.workflows.source import checkout_of, pack, resolve_ref
+    from scheduler.workflows.submission import Run
+
+    path = Path(workflow.path)
+    checkout = checkout_of(path.parent if source in {None, NO_SOURCE} else Path(source or "."))
+    folder = (None if checkout is None else checkout.root) if source is None else Path(source)
+    folder = None if source == NO_SOURCE else folder
+    chosen = choose_event(workflow, event)
+    checked = check_inputs(workflow, chosen, inputs)
+    sha = "" if checkout is None else checkout.sha
+    full = "" if checkout is None else checkout.ref
+    if ref is not None:
+        full, commit = resolve_ref(path.parent if folder is None else folder, ref)
+        if commit and sha and commit != sha:
+            session.output.note(f"{full} is at {commit[:12]}, but what is checked out, and submitted, is {sha[:12]}.")
+    packed = None if folder is None else pack(folder)
+    if packed is None:
+        session.output.note("No source goes with it: the jobs begin in an empty folder.")
+    else:
+        words = (
+            f"The source, {packed.files} files of {folder} ({len(packed.data):,} bytes), goes into the ledger for good"
+        )
+        if checkout is not None and checkout.untracked:
+            words += f"; {checkout.untracked} untracked ones are left out"
+        if packed.left_out:
+            words += f"; so are the submodules {', '.join(packed.left_out)}"
+        session.output.note(f"{words}.")
+        if checkout is not None and checkout.changed:
+            session.output.note(f"It has changes that are not in commit {sha[:12]}.")
+    place = _place(path, folder)
+    run = Run(
+        workflow, plan, place, chosen, checked, full, sha, None if packed is None else packed.data, network=network
+    )
+    return run, packed
+
+
+def _place(path: Path, source: Path | None) -> str:
+    """Return where the file stands in its repository: in the source, else from .github on, else its name alone."""
+    full = path.resolve()
+    if source is not None and full.is_relative_to(source.resolve()):
+        return full.relative_to(source.resolve()).as_posix()
+    return "/".join(full.parts[-3:]) if full.parts[-3:-1] == (".github", "workflows") else full.name
+
+
+def _replaced(run: Run, jobs: tuple[str, ...], priority: int, workflow_id: str | None, run_id: str | None) -> Run:
+    from dataclasses import replace
+
+    for name, value in (("--workflow-id", workflow_id), ("--run-id", run_id)):
+        if value is not None and not value.strip():
+            raise InputError(f"{name} is empty", "leave it out, or name it")
+    return replace(run, jobs=jobs, priority=priority, workflow_id=workflow_id, run_id=run_id)
+
+
+def _document(run: Run, made: RunTasks, done: list[Submitted], packed: Source | None) -> dict[str, Any]:
+    source = None if made.source is None else made.source.to_json() | {"files": 0 if packed is None else packed.files}
+    return {
+        "success": True,
+        "workflow_id": run.workflow_id or run.plan.name,
+        "run_id": made.run_id,
+        "event": run.event,
+        "inputs": dict(run.inputs),
+        "ref": run.ref,
+        "sha": run.sha,
+        "path": run.path,
+        "file": made.file.to_json(),
+        "source": source,
+        "tasks": [
+            {
+                "job": task.job.job,
+                "leg": task.leg.leg.name,
+                "matrix": dict(task.leg.leg.values),
+                "task_id": task.request.spec.task_id,
+                "task_key": one.key.hex(),
+                "needs": [key.hex() for key in task.request.spec.needs],
+                "requires": list(task.request.spec.requires),
+                "tags": list(task.request.spec.tags),
+                "created": one.created,
+                "event_cid": None if one.event is None else str(one.event),
+            }
+            for task, one in zip(made.tasks, done, strict=True)
+        ],
+    }
