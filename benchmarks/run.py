@@ -15,7 +15,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are run from a checkout, as a program
 
-from benchmarks import exchange, hint_path, loop, nodes, replay
+from benchmarks import exchange, hint_path, loop, nodes, overhead, replay
 
 Figures = dict[str, float]
 
@@ -82,12 +82,19 @@ def measure_hints(*, quick: bool) -> Figures:
     }
 
 
+def measure_overhead(*, quick: bool) -> Figures:
+    """Return what a command costs beside its bare process, without and with the sandbox."""
+    with tempfile.TemporaryDirectory() as name:
+        return overhead.measure(Path(name), 5 if quick else 100)
+
+
 MEASURES: Final[dict[str, Callable[..., Figures]]] = {
     "replay": measure_replay,
     "loop": measure_loop,
     "exchange": measure_exchange,
     "publish": measure_publish,
     "hints": measure_hints,
+    "overhead": measure_overhead,
 }
 WANTED: Final[dict[str, tuple[str, float]]] = {
     "cold_round_trips": ("at most", exchange.EVENTS_WANTED / 1_000 + 5),
@@ -97,6 +104,8 @@ WANTED: Final[dict[str, tuple[str, float]]] = {
     "apart_round_trips": ("at most", 6),
     "apart_bytes_over_missing_events": ("at most", 1.5),
     "hint_path_over_gossipsub": ("at most", 3),
+    "added_without_sandbox_ms": ("at most", 20),
+    "added_with_sandbox_ms": ("at most", 20),
     "publishing_rate_over_import_rate": ("at least", 0.5),
 }
 """What a figure is to be, at full size."""

@@ -40,7 +40,7 @@ def start(program: str, plan: Plan, *, limits: Sequence[tuple[int, int]], output
         handed = [status_in, block_out]
         for place, data in plan.files.items():
             handed.append(_memory(ours, data))
-            options += ("--perms", "0444", "--ro-bind-data", str(handed[-1]), place)
+            options += ("--perms", "0444", "--file", str(handed[-1]), place)
         options += plan.closing
         handed.append(_memory(ours, b"".join(os.fsencode(option) + b"\0" for option in options)))
         try:

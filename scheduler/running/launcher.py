@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -33,6 +34,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(descriptor: int) -> None:
     """Serve the worker behind a socket, until it closes it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors need no burial
+    gc.disable()
+    gc.freeze()  # what is never touched is never copied after a fork
     os.setsid()  # a Ctrl-C at the worker's terminal is the worker's to handle
     with socket.socket(fileno=descriptor) as worker:
         while True:
@@ -131,14 +134,14 @@ def _end_all(main_process: int) -> int | None:
     """Kill what is left below us until nothing is; return the wait status of the main process."""
     status = None
     while True:
-        for process in processes_below(os.getpid()):
-            _send(process, signal.SIGKILL)
         try:
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == main_process:
                     status = found[1]
         except ChildProcessError:
             return status
+        for process in processes_below(os.getpid()):
+            _send(process, signal.SIGKILL)
         signal.sigtimedwait({signal.SIGCHLD}, _AGAIN_S)
 
 

@@ -99,7 +99,7 @@ class Sandbox:
         set up as asked; OSError where the machine does not do it.
         """
         require(permit.level)
-        for name in (bubblewrap.HOME, bubblewrap.TMP, bubblewrap.SHARED_MEMORY):
+        for name in (bubblewrap.HOME, bubblewrap.TMP):
             (folder / name).mkdir(parents=True, exist_ok=True)
         variables = clean_environment(folder, permit.level) | dict(env)
         variables = {name: value for name, value in variables.items() if name not in NEVER_PASSED}

@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import closing
 from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from scheduler.running.job import Level, Limits, StopSignal
+from scheduler.running.sandbox import Sandbox
 from tests.running.support import Bench, Kept, background, processes_with, wait_until
 
 DAEMON = """
@@ -79,8 +81,8 @@ def test_sigterm_comes_first_and_reaches_all(bench: Bench, level: Level) -> None
     script = """
         sh -c 'trap "echo child cleans" TERM; echo child; sleep 600 & wait' &
         trap 'wait; echo main cleans; exit 7' TERM; echo main; wait"""
-    live = Kept()
-    with background(lambda: bench.sh(script, level=level, live=live)) as found:
+    live, patient = Kept(), Sandbox(grace_ms=60_000)
+    with closing(patient), background(lambda: Bench(bench.folder, patient).sh(script, level=level, live=live)) as found:
         live.wait_for("child")
         live.wait_for("main")
         live.stop.set("cancelled")

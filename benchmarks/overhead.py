@@ -1,0 +1,102 @@
+"""What a command costs beside its bare process: the runner, without and with the sandbox, by turns with `subprocess`.
+
+Each round runs `/usr/bin/true` three times: by `subprocess.run`, output piped as the runner does; by `CommandRunner`
+at level process; at level bubblewrap without network. The difference is what inputs, environment, the start, masking,
+collecting the result and the certain end of everything cost. Files lie on the disk the benchmark's folder is on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ledger.cid import Cid
+from ledger.events import TaskKey
+from ledger.keys import ActorKey
+from ledger.operations import Spec
+from scheduler.running.command_runner import CommandRunner
+from scheduler.running.job import Job, Level, Permit, StopSignal
+from scheduler.running.payloads import Command
+
+_COMMAND = Command(argv=("/usr/bin/true",))
+
+
+class _Silent:
+    """A `Live` for a program that prints nothing and is not stopped."""
+
+    def __init__(self) -> None:
+        self.stop = StopSignal()
+
+    def log(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+    def progress(self, words: str) -> None:
+        raise AssertionError(words)
+
+
+def measure(folder: Path, rounds: int) -> dict[str, float]:
+    """Return the medians over rounds, in ms: the bare process, and what each level adds to it in the same round."""
+    runner = CommandRunner(folder)
+    found: dict[str, list[float]] = {"bare": [], "process": [], "bubblewrap": []}
+    try:
+        for number in range(rounds + 3):
+            took = {
+                "bare": _took(_bare),
+                "process": _took(lambda: _run(runner, folder, Level.PROCESS)),
+                "bubblewrap": _took(lambda: _run(runner, folder, Level.BUBBLEWRAP)),
+            }
+            if number >= 3:  # the first find out what the machine can, and start the launcher
+                for name, seconds in took.items():
+                    found[name].append(seconds * 1e3)
+    finally:
+        runner.close()
+    return {
+        "added_without_sandbox_ms": _added(found, "process"),
+        "added_with_sandbox_ms": _added(found, "bubblewrap"),
+        "bare_process_ms": statistics.median(found["bare"]),
+        "rounds": rounds,
+    }
+
+
+def _added(found: dict[str, list[float]], name: str) -> float:
+    return statistics.median(one - bare for one, bare in zip(found[name], found["bare"], strict=True))
+
+
+def _bare() -> None:
+    subprocess.run([*_COMMAND.argv], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=-2)
+
+
+def _run(runner: CommandRunner, folder: Path, level: Level) -> None:
+    place = folder / "run"
+    place.mkdir()
+    key, cid = TaskKey(bytes(32)), Cid.of(b"")
+    spec = Spec("true", "overhead", "true", ())
+    live = _Silent()
+    job = Job(
+        cid,
+        key,
+        cid,
+        1,
+        spec,
+        ActorKey(bytes(32)),
+        _COMMAND,
+        (),
+        Permit(level=level),
+        place,
+        dict[Cid, bytes]().__getitem__,
+    )
+    with live.stop:
+        outcome = runner.run(job, live)
+    if outcome.failure is not None:
+        raise RuntimeError(outcome.error)
+    shutil.rmtree(place)
+
+
+def _took(do: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    do()
+    return time.perf_counter() - begun
