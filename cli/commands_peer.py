@@ -17,7 +17,7 @@ import typer
 from cli.command import Command, Group
 from cli.configuration import parse_place
 from cli.errors import InputError, InvalidError
-from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored
+from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored, url_of
 from cli.peer_text import peers_document, peers_lines
 from cli.reach import reach
 from cli.session import Session, outlive_hang_ups, session_of
@@ -82,12 +82,12 @@ def run(
     with only_daemon(folder), watching as monitor_server:
         node = None if no_ipfs else node_of(folder)
         daemon = PeerDaemon(folder, name, node, say, Options(place, tuple(url or ()), public), pulse=pulse)
-        urls = tuple(url or ()) or (() if place is None else (_url(place[0], daemon.ports[1]),))
+        urls = tuple(url or ()) or (() if place is None else (url_of(place[0], daemon.ports[1]),))
         daemon.urls = urls
         announce(folder, Presence(os.getpid(), urls))
         with _ended_by_signals(daemon.stop):
             if monitor_server is not None:
-                say("monitor", f"monitored at {_url(monitor_server.host, monitor_server.port)}")
+                say("monitor", f"monitored at {url_of(monitor_server.host, monitor_server.port)}")
             say("ready", f"running for {folder} as {name}" + "".join(f", at {one}" for one in urls))
             if node is None and not no_ipfs:
                 say("no_node", "no IPFS node in this home: only URLs are reached; `ipfs start` makes one")
@@ -128,10 +128,6 @@ def _place(text: str) -> tuple[str, int]:
         raise InputError(f"--listen: {error}", "as in --listen 192.0.2.1:8765") from None
     check_free(text, place)
     return place
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 # ---- invite

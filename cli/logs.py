@@ -20,7 +20,10 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object: time (ms since 1970), level, logger, message, the fields of `extra`, a traceback as `error`."""
+    """One JSON object: time (ms since 1970), level, logger, message, the fields of `extra`, a traceback as `error`.
+
+    `event` is always there: what happened, in one word; of what does not say, the level.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -31,6 +34,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         document |= {name: value for name, value in vars(record).items() if name not in _STANDARD | document.keys()}
+        document.setdefault("event", document["level"])
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)
         return json.dumps(document, ensure_ascii=False, default=str)
@@ -47,15 +51,15 @@ class TextFormatter(logging.Formatter):
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Writes to stderr; where nobody reads it any more, or the disk is full, the work goes on."""
+    """Writes to a stream; where nobody reads it any more, or the disk is full, the work goes on."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 — logging's name
         """Say nothing: there is nowhere to say it."""
 
 
-def start_logging(log_format: str, level: str) -> logging.Logger:
+def start_logging(log_format: str, level: str, *, on_stdout: bool = False) -> logging.Logger:
     """Have everything that is logged from `level` on written to stderr in a format; return the commands' logger."""
-    handler = _Handler(sys.stderr)
+    handler = _Handler(sys.stdout if on_stdout else sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

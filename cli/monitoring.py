@@ -30,10 +30,17 @@ LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="te
 LogLevelOption = Annotated[str | None, typer.Option("--log-level", metavar="LEVEL", help=help_of("log.level"))]
 
 
-def begin_logging(session: Session, log_format: str | None, log_level: str | None) -> logging.Logger:
-    """Log to stderr as the flags say, else as configured; return the logger for what the command says itself."""
+def begin_logging(
+    session: Session, log_format: str | None, log_level: str | None, *, json_on_stdout: bool = False
+) -> logging.Logger:
+    """Log to stderr as the flags say, else as configured; return the logger for what the command says itself.
+
+    With `json_on_stdout` the log is the command's result under --json: it goes to stdout then, as JSON.
+    """
     value = session.configuration.value
-    return start_logging(value("log.format", log_format), value("log.level", log_level))
+    on_stdout = json_on_stdout and session.settings.json
+    form = value("log.format", log_format)
+    return start_logging("json" if on_stdout else form, value("log.level", log_level), on_stdout=on_stdout)
 
 
 @contextmanager
@@ -68,3 +75,8 @@ def check_free(text: str, place: tuple[str, int]) -> None:
         socket.create_server(place, family=socket.AF_INET6 if ":" in place[0] else socket.AF_INET).close()
     except OSError as error:
         raise InputError(f"cannot listen at {text}: {error.strerror or error}", "name another port") from None
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of a server of ours."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -59,6 +59,7 @@ class Keeper:
     def add(self, run: Run) -> None:
         """Keep a claim alive from now on."""
         self.runs[run.task] = run
+        _tell(run, logging.DEBUG, "claimed", "claimed")
 
     @property
     def has_endings(self) -> bool:
@@ -139,6 +140,7 @@ class Keeper:
             case Completed():
                 counters.completed += 1
                 counters.lost -= run.is_lost  # done all the same
+                _tell(run, logging.DEBUG, "completed", "completed")
             case Failed():
                 counters.count_failed(ending.failure_class)
                 _tell(run, logging.WARNING, "failed", f"failed ({ending.failure_class}): {ending.error}")
@@ -215,5 +217,7 @@ def _last_moment(run: Run) -> int:
 
 
 def _tell(run: Run, level: int, event: str, words: str) -> None:
+    if not _logger.isEnabledFor(level):
+        return
     fields = {"event": event, "task": run.task.hex(), "claim": str(run.claim), "task_id": run.record.spec.task_id}
     _logger.log(level, "task %s: %s", run.record.spec.task_id, words, extra=fields)

@@ -24,6 +24,7 @@ from scheduler import batch
 from scheduler.action_errors import WithoutEffectError
 from scheduler.batch import Failed
 from scheduler.home import Home
+from scheduler.pulse import Pulse
 from scheduler.queue import Acceptance, TaskQueue
 from scheduler.running.job import FailureClass
 from scheduler.taking import Taken
@@ -99,6 +100,7 @@ class Worker:
         self, home: Home, key: SigningKey, work: Callable[[WorkFolders], Work], options: Options = Options()
     ) -> None:
         self.counters = WorkerCounters()
+        self.pulse = Pulse()
         self._home = home
         self._key = key
         self._options = options
@@ -137,6 +139,16 @@ class Worker:
         """How many claims it holds."""
         return len(self._keeper.runs)
 
+    def trouble(self) -> str:
+        """Return why it takes no tasks now, "" where it does; from any thread."""
+        if self._ending.is_told:
+            return "it was told to end, and takes nothing more"
+        if self._trouble:
+            return "the home cannot be used now"
+        if time.monotonic() < self._pace.paused_until:
+            return "this machine failed again and again: it takes nothing for a while"
+        return ""
+
     # ---- the loop
 
     def run(self) -> WorkerCounters:
@@ -146,6 +158,7 @@ class Worker:
         """
         try:
             while not self._is_over():
+                self.pulse.beat()
                 try:
                     self._turn(time.monotonic())
                 except _TRANSIENT as error:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,15 @@ def get(port: int, path: str, method: str = "GET") -> tuple[int, str, str]:
         connection.close()
 
 
+def peer_run(program: Program, *args: str) -> AbstractContextManager[tuple[subprocess.Popen[str], int, list[str]]]:
+    """Run a peer that is monitored, as `monitored_run` does."""
+    return monitored_run(program, "peer", "run", "--no-ipfs", *args)
+
+
 @contextmanager
-def peer_run(program: Program, *args: str) -> Iterator[tuple[subprocess.Popen[str], int, list[str]]]:
-    """Run a peer that is monitored; yield it with the port, and the lines it has logged by then."""
-    process = program.start("peer", "run", "--no-ipfs", "--monitor", "127.0.0.1:0", *args)
+def monitored_run(program: Program, *args: str) -> Iterator[tuple[subprocess.Popen[str], int, list[str]]]:
+    """Run a command that is monitored; yield it with the port, and the lines it logs: all of them after the block."""
+    process = program.start(*args, "--monitor", "127.0.0.1:0")
     lines: list[str] = []
     try:
         assert process.stderr is not None
@@ -88,6 +93,40 @@ def test_json_logs_are_one_object_a_line(program: Program) -> None:
         assert one.keys() == {"time", "level", "logger", "message", "event"}
         assert (one["level"], one["logger"]) == ("info", "p2p_workflow")
         assert abs(one["time"] / 1000 - time.time()) < DEADLINE_S
+
+
+def until(port: int, path: str, status: int, words: str = "") -> str:
+    """Ask again and again until an answer has a status and words, within the deadline; return it."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        found, _, body = get(port, path)
+        if found == status and words in body:
+            return body
+        assert time.monotonic() < deadline, (found, body)
+
+
+def test_a_worker_is_monitored(program: Program) -> None:
+    """Its counters are in /metrics; a broken policy makes it unready until it is mended; its log names claims."""
+    program.ok("init")
+    program.ok("worker", "policy", "init")
+    policy = program.home / "worker.toml"
+    text = policy.read_text()
+    program.ok("submit", "--task-id", "t", "--workflow-id", "w", "--name", "n", "--", "true")
+    with monitored_run(program, "worker", "run", "--log-format", "json", "--log-level", "debug") as (_, port, lines):
+        until(port, "/readyz", 200)
+        until(port, "/metrics", 200, "p2p_workflow_worker_completed_total 1.0")
+        policy.write_text(text + "netwrok = true\n", encoding="utf-8")
+        assert "did you mean network?" in until(port, "/readyz", 503)
+        assert get(port, "/healthz")[0] == 200
+        policy.write_text(text, encoding="utf-8")
+        until(port, "/readyz", 200)
+    documents = [json.loads(line) for line in lines]
+    told = {one["event"]: one for one in documents}
+    assert {"monitor", "ready", "claimed", "completed"} <= told.keys()
+    key = program.json("show", "t")["task_key"]
+    for event in ("claimed", "completed"):
+        assert (told[event]["task_id"], told[event]["task"], told[event]["level"]) == ("t", key, "debug")
+        assert told[event]["claim"].startswith("baf")
 
 
 def test_the_level_is_heeded_and_a_flag_beats_the_file(program: Program) -> None:
@@ -175,6 +214,8 @@ def test_the_forms_of_a_line(record: logging.LogRecord) -> None:
         "claim": "b'\\x01'",
         "event": "lost",
     }
+    del vars(record)["event"]
+    assert json.loads(JsonFormatter().format(record))["event"] == "warning"
     line = TextFormatter().format(record)
     assert "warning: task t" in line
     assert "\x1b" not in line
