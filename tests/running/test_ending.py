@@ -79,7 +79,7 @@ def test_a_run_that_closes_its_output_is_waited_for(bench: Bench, level: Level) 
 def test_sigterm_comes_first_and_reaches_all(bench: Bench, level: Level) -> None:
     """A run that is to end may clean up: its main process and its children are told, and have a grace."""
     script = """
-        sh -c 'trap "echo child cleans" TERM; echo child; sleep 600 & wait' &
+        sh -c 'trap "echo child cleans; exit" TERM; echo child; sleep 600 & wait' &
         trap 'wait; echo main cleans; exit 7' TERM; echo main; wait"""
     live, patient = Kept(), Sandbox(grace_ms=60_000)
     with closing(patient), background(lambda: Bench(bench.folder, patient).sh(script, level=level, live=live)) as found:
