@@ -51,7 +51,7 @@ class CommandRunner:
         """Run a command to its end, or until `live.stop`. Never raises for what a job does."""
         permit = job.permit
         try:
-            permit = _permit(job)
+            permit = permit_of(job)
             outcome = self._run(job, permit, live)
         except (SandboxError, InputMissingError, OSError) as error:
             outcome = Outcome(FailureClass.INFRASTRUCTURE, str(error))
@@ -104,7 +104,7 @@ def judge(ended: Ended) -> Outcome:
     return replace(base, failure=FailureClass.PAYLOAD, error=words)
 
 
-def _permit(job: Job) -> Permit:
+def permit_of(job: Job) -> Permit:
     """Return the permit with what the job itself demands: a stronger sandbox, less time."""
     level, time_ms = job.permit.level, _less(job.permit.limits.time_ms, job.spec.timeout_ms)
     demanded = job.payload.sandbox

@@ -7,15 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scheduler.running.command_runner import CommandRunner
-from scheduler.running.payloads import Command
+from scheduler.running.job import Runner
+from scheduler.running.payloads import Command, Payload, WorkflowJob
+from scheduler.running.sandbox import Sandbox
+from scheduler.workflows.act_program import has_act
+from scheduler.workflows.act_runner import ActRunner
 from scheduler.working.jobs import Runners
 
 
 @contextmanager
 def opened_runners(state_folder: Path) -> Iterator[Runners]:
-    """Give the runners by kind of payload inside this block; `state_folder` is where they keep what outlives a run."""
-    commands = CommandRunner(state_folder)
+    """Give the runners by kind of payload inside this block; `state_folder` is where they keep what outlives a run.
+
+    Jobs of workflow files are left to others where the extra `workflows` is not installed.
+    """
+    sandbox = Sandbox()
+    runners: dict[type[Payload], Runner] = {Command: CommandRunner(state_folder, sandbox=sandbox)}
+    if has_act():
+        runners[WorkflowJob] = ActRunner(state_folder, sandbox=sandbox)
     try:
-        yield {Command: commands}
+        yield runners
     finally:
-        commands.close()
+        sandbox.close()

@@ -44,6 +44,8 @@ INTERNAL = {
     "scheduler.running.output_file.TooMuchError",
     "scheduler.fibonacci_heap.NodeNotInHeapError",
     "scheduler.working.outcome.TooMuchError",
+    "scheduler.workflows.act_needs.NeedsError",
+    "scheduler.workflows.source_tar.SourceTarError",
     "scheduler.running.outputs.OutputsError",
 }
 

@@ -1,0 +1,52 @@
+"""The program through which each script of a step is run, since act gives steps what no runner of GitHub's does.
+
+Act runs a step at a terminal: whatever reads its input waits for ever, programs ask, page and colour; and when the step
+ends, the kernel hangs up on what it left in the background for the next steps. Behind this program a script reads from
+nothing, prints to a pipe, and has a session of its own. Steps within composite actions, and node's, do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+PROGRAMS: Final = ("bash", "setsid", "sed", "cat")
+"""What the program needs of the worker."""
+NAME: Final = "shell"
+
+# When the script has ended, what it printed is still on its way through `sed`; so a line of ours goes behind it, at
+# which sed ends, and with it the wait. What a process in the background prints after that goes nowhere.
+_PROGRAM: Final = r"""#!/usr/bin/env bash
+exec 9>&1 2>/dev/null
+end="end-of-step-$$-$RANDOM$RANDOM"
+coproc P { LC_ALL=C sed "/$end\$/{s///;/^\$/Q;q}" >&9; exec setsid cat >/dev/null 9>&-; }
+exec 7<&"${P[0]}" 6>&"${P[1]}" {P[0]}<&- {P[1]}>&-
+setsid --wait "$@" </dev/null >&6 2>&1 6>&- 7<&- 9>&-
+code=$?
+printf '%s\n' "$end" >&6
+exec 6>&-
+read -r -u 7
+exit $code
+"""
+_TEMPLATES: Final[Mapping[str, str]] = {
+    "": "bash -e {0}",
+    "bash": "bash --noprofile --norc -e -o pipefail {0}",
+    "sh": "sh -e {0}",
+    "python": "python {0}",
+}
+"""What act, like GitHub, makes of the names of shells; the first is for a step that names none."""
+
+
+def write_shell(folder: Path) -> None:
+    """Put the program into a folder."""
+    place = folder / NAME
+    place.write_text(_PROGRAM, encoding="utf-8")
+    place.chmod(0o755)
+
+
+def wrapped(program: str, said: Any) -> str | None:
+    """Return the `shell` that runs what `said` names through the program; None where that must stay as it is."""
+    text = said.strip() if isinstance(said, str) else ""
+    template = _TEMPLATES.get(text, text if "{0}" in text else None)
+    return None if template is None or "${{" in template else f"{program} {template}"

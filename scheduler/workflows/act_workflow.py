@@ -1,0 +1,180 @@
+"""The workflow file that act is given: the one job that is to run, its needs as stubs, and a job that tells of it.
+
+`needs` of jobs that other workers have run are jobs of the same ids here, with nothing to do, whose outputs are
+literals: so every expression with `needs` means what it meant. The matrix is fixed to one leg. Behind the job comes a
+*teller*: it runs always, and writes what act says of the job, result and outputs, into a file; that it has run at all
+proves that act ran something, and it changes nothing of the job. Written as JSON, which is YAML. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from scheduler.workflows.act_shell import wrapped
+from scheduler.workflows.expressions import has_expression
+from scheduler.workflows.reading import Workflow
+from scheduler.workflows.strict_steps import CHECKOUT
+
+PLATFORM: Final = "ubuntu-latest"
+"""The one system that act is told to run on this machine itself."""
+RESULT_OUTPUT: Final = "job.result"
+"""An output that no job can declare, a name with a dot in it: `skipped`, of a job whose own `if` was false."""
+SKIPPED: Final = "skipped"
+
+_KEPT: Final = ("permissions", "outputs", "env", "defaults", "if")
+_TELLER: Final = "p2p-teller"
+_TOLD: Final = "P2P_END_OF_RESULT"
+_NAME_CHARS_MAX: Final = 80
+_ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+_IN_EXPRESSION: Final = re.compile(r"['${}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What became of a job that is needed."""
+
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    result: str = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class SingleJob:
+    """The generated file.
+
+    Args:
+        text: the file.
+        job: the id of the job.
+        teller: the id of the job that writes the result.
+        steps: for each step of the job the id by which act names it, and whether nothing but a failure keeps it from
+            being run.
+    """
+
+    text: str
+    job: str
+    teller: str
+    steps: tuple[tuple[str, bool], ...]
+
+
+def single_job(
+    workflow: Workflow,
+    job: str,
+    *,
+    event: str,
+    matrix: Mapping[str, Any],
+    needs: Mapping[str, Need],
+    result_path: str,
+    shell: str | None = None,
+) -> SingleJob:
+    """Return the file with one job of a workflow.
+
+    `result_path` is where the teller writes, `shell` the program of act_shell, both as the run sees them.
+
+    The workflow has passed the strict check. `needs` has every job that the job needs.
+    """
+    content = workflow.jobs[job]
+    teller = _TELLER
+    while teller in workflow.jobs:
+        teller += "_"
+    jobs: dict[str, Any] = {need: _stub(of) for need, of in needs.items()}
+    steps = [_step(workflow, content, index, shell) for index in range(len(content["steps"]))]
+    jobs[job] = _job(content, matrix, list(needs)) | {"steps": steps}
+    jobs[teller] = _teller(job, result_path)
+    top = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
+    name = workflow.content.get("name")
+    title = name if isinstance(name, str) and name.strip() else workflow.path
+    text = _yaml({"name": title, "on": _on(workflow, event), **top, "jobs": jobs})
+    return SingleJob(text, job, teller, tuple(_expected(content["steps"])))
+
+
+def _on(workflow: Workflow, event: str) -> dict[str, Any]:
+    """Only what triggered it, so that no filter keeps it from running; with the inputs, whose types matter."""
+    said = workflow.content.get("on")
+    of_event = said.get(event) if isinstance(said, dict) else None
+    inputs = of_event.get("inputs") if isinstance(of_event, dict) else None
+    return {event: {"inputs": inputs} if isinstance(inputs, dict) and inputs else None}
+
+
+def _stub(need: Need) -> dict[str, Any]:
+    stub: dict[str, Any] = {"runs-on": PLATFORM, "steps": [{"name": "done elsewhere", "run": ":", "shell": "sh"}]}
+    if need.result == SKIPPED:
+        stub["if"] = False
+    elif need.outputs:
+        stub["outputs"] = {name: _literal(value) for name, value in need.outputs.items()}
+    return stub
+
+
+def _literal(text: str) -> str:
+    """Return an expression that comes to a text, whatever is in it: act would compute what looks like one."""
+    written = _IN_EXPRESSION.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text))
+    return f"${{{{ fromJSON('{written}') }}}}"
+
+
+def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]) -> dict[str, Any]:
+    job: dict[str, Any] = {key: content[key] for key in _KEPT if key in content}
+    job["runs-on"] = PLATFORM
+    if needs:
+        job["needs"] = needs
+    strategy = content.get("strategy")
+    if matrix:
+        said = strategy if isinstance(strategy, dict) else {}
+        job["strategy"] = {key: value for key, value in said.items() if key != "matrix"}
+        job["strategy"]["matrix"] = {"include": [dict(matrix)]}
+    return job
+
+
+def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None) -> dict[str, Any]:
+    """Return a step with a short name: act writes the name beside each line that the step prints."""
+    step = content["steps"][index]
+    found = dict(step)
+    if "name" not in step:
+        found["name"] = _name(index, step)
+    uses = step.get("uses")
+    if uses is None and shell is not None:
+        through = wrapped(shell, _shell_of(workflow, content, step))
+        found |= {} if through is None else {"shell": through}
+    if isinstance(uses, str) and CHECKOUT.fullmatch(uses.strip()):
+        path = step.get("with", {}).get("path") if isinstance(step.get("with"), dict) else None
+        found.pop("with", None)
+        if path:
+            found["with"] = {"path": path}
+    return found
+
+
+def _shell_of(workflow: Workflow, content: Mapping[str, Any], step: Mapping[str, Any]) -> Any:
+    """Return what names the shell of a step: itself, the job's defaults, the workflow's."""
+    if "shell" in step:
+        return step["shell"]
+    for place in (content, workflow.content):
+        run = (place.get("defaults") or {}).get("run") or {}
+        if "shell" in run:
+            return run["shell"]
+    return None
+
+
+def _name(index: int, step: Mapping[str, Any]) -> str:
+    said = step.get("uses") if "uses" in step else step.get("run", "")
+    line = next((line.strip() for line in str(said).splitlines() if line.strip()), "")
+    if has_expression(line):
+        return f"Run step {index + 1}"
+    return f"Run {line[:_NAME_CHARS_MAX]}"
+
+
+def _expected(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
+    return [(str(step.get("id", index)), "if" not in step) for index, step in enumerate(steps)]
+
+
+def _teller(job: str, result_path: str) -> dict[str, Any]:
+    # A file, not a variable: those are bounded by the kernel. toJSON leaves no line that is the end of this text.
+    script = f"cat > '{result_path}' <<'{_TOLD}'\n${{{{ toJSON(needs) }}}}\n{_TOLD}\n"
+    step = {"name": "tell", "run": script, "shell": "sh", "working-directory": "/"}
+    return {"needs": [job], "if": "always()", "runs-on": PLATFORM, "steps": [step]}
+
+
+def _yaml(value: Any) -> str:
+    """Return JSON that YAML reads as the same: what YAML takes for line breaks or marks is escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,110 @@
+"""Actions of the repository itself, `uses: ./…`, by the strict check: read in the source, and those they use."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from scheduler.workflows.findings import Finding, Severity
+from scheduler.workflows.reading import KeyPath, Workflow, WorkflowFileError, read_workflow
+from scheduler.workflows.strict_expressions import Names, check_expressions
+from scheduler.workflows.strict_rules import Rule
+from scheduler.workflows.strict_situation import Situation
+
+DEPTH_MAX: Final = 10
+_FILES: Final = ("action.yml", "action.yaml")
+_NODE: Final = frozenset(("node12", "node16", "node20", "node24"))
+"""What act's `runs.using` may be, with `composite` and `docker`."""
+_CHECKOUT: Final = "actions/checkout@"
+
+
+def check_local_action(uses: str, checked_out: Sequence[str], at: Situation, depth: int = 0) -> Iterator[Finding]:
+    """Yield what is wrong with an action; a finding without a path is about the step that uses it.
+
+    `checked_out`: the folders into which the source was checked out.
+    """
+    if depth > DEPTH_MAX:
+        yield _of_step(Rule.LOCAL_ACTION, "actions use one another without end")
+        return
+    found = _find(uses, checked_out, at)
+    if found is None:
+        words = f"the source has no {posixpath.join(uses, _FILES[0])}"
+        if _read(posixpath.join(_inside(uses, checked_out[0]) or "", "Dockerfile"), at) is not None:
+            yield _of_step(Rule.DOCKER_ACTION, "there is no docker here", "run the program in a step")
+        else:
+            yield _of_step(Rule.LOCAL_ACTION, words)
+        return
+    path, data = found
+    try:
+        action = read_workflow(data, path)
+    except WorkflowFileError as error:
+        yield replace(error.finding, rule=Rule.LOCAL_ACTION)
+        return
+    yield from _check_runs(action, action.content.get("runs"), checked_out, at, depth)
+
+
+def _of_step(rule: Rule, words: str, advice: str = "") -> Finding:
+    return Finding("", 0, "", Severity.ERROR, rule, words, advice)
+
+
+def _find(uses: str, checked_out: Sequence[str], at: Situation) -> tuple[str, bytes] | None:
+    for folder in checked_out:
+        inside = _inside(uses, folder)
+        for name in _FILES if inside is not None else ():
+            path = posixpath.normpath(posixpath.join(inside or "", name))
+            data = _read(path, at)
+            if data is not None:
+                return path, data
+    return None
+
+
+def _inside(uses: str, folder: str) -> str | None:
+    """Return the path in the source of an action that a step names in the work folder, None where it is not below."""
+    path, top = posixpath.normpath(uses.replace("\\", "/")), posixpath.normpath(folder or ".")
+    if top == ".":
+        return path
+    return posixpath.relpath(path, top) if path == top or path.startswith(f"{top}/") else None
+
+
+def _read(path: str, at: Situation) -> bytes | None:
+    return None if at.read_source is None or path.startswith("..") else at.read_source(path)
+
+
+def _check_runs(
+    action: Workflow, runs: Any, checked_out: Sequence[str], at: Situation, depth: int
+) -> Iterator[Finding]:
+    using = runs.get("using") if isinstance(runs, dict) else None
+    kind = using.lower() if isinstance(using, str) else ""
+    where: KeyPath = ("runs", "using")
+    if kind == "docker":
+        yield action.error(Rule.DOCKER_ACTION, where, "there is no docker here")
+    elif kind in _NODE:
+        if not at.has_program("node"):
+            yield action.error(Rule.PROGRAM, where, "this worker has no node")
+    elif kind != "composite":
+        words = f"act runs composite, docker, {', '.join(sorted(_NODE))}; not {str(using)[:60]!r}"
+        yield action.error(Rule.LOCAL_ACTION, where, words)
+    else:
+        steps = runs.get("steps")
+        for index, step in enumerate(steps if isinstance(steps, list) else ()):
+            if isinstance(step, dict):
+                yield from _check_step(action, ("runs", "steps", index), step, checked_out, at, depth)
+
+
+def _check_step(
+    action: Workflow, where: KeyPath, step: dict[str, Any], checked_out: Sequence[str], at: Situation, depth: int
+) -> Iterator[Finding]:
+    uses = step.get("uses")
+    yield from check_expressions(action, where, step, Names(action), at)
+    if not isinstance(uses, str):
+        return
+    place = (*where, "uses")
+    if uses.startswith("./"):
+        for finding in check_local_action(uses, checked_out, at, depth + 1):
+            yield finding if finding.path else action.error(finding.rule, place, finding.words, finding.advice)
+    elif uses.lower().startswith("docker://"):
+        yield action.error(Rule.DOCKER_ACTION, place, "there is no docker here")
+    elif not uses.lower().startswith(_CHECKOUT):
+        yield action.error(Rule.REMOTE_ACTION, place, f"{uses[:100]!r} would have to be fetched from GitHub")

@@ -1,0 +1,146 @@
+"""Each rule of the strict check has a case that it refuses, with file, line, key and reason; sound files pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from scheduler.workflows.findings import Finding
+from scheduler.workflows.reading import read_workflow
+from scheduler.workflows.strict import Situation, check
+from scheduler.workflows.strict_rules import TITLES, Rule
+from tests.workflows.act_bench import workflow
+from tests.workflows.strict_cases import CASES, CHECKOUT, Case, ids
+
+PAGE = Path(__file__).parents[2] / "docs/workflows-checks.md"
+BARE = Situation(read_source=None, has_program=lambda name: name != "node")
+
+
+def situation(files: Mapping[str, str], *, programs: tuple[str, ...] = ("bash", "sh", "node", "python3")) -> Situation:
+    """Return what a worker has: a source and programs."""
+    return Situation(
+        lambda path: files[path].encode() if path in files else None, programs.__contains__, frozenset({"S"}), "a" * 40
+    )
+
+
+def errors(text: str, at: Situation | None = None, job: str | None = None) -> list[Finding]:
+    """Return the errors of a file."""
+    return [one for one in check(read_workflow(text.encode(), "ci.yml"), job, at=at) if one.is_error]
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids(CASES))
+def test_a_case_of_each_rule(case: Case) -> None:
+    """It is found at its key and line, in words; without a worker at hand nothing is said of what workers have."""
+    found = errors(case.text, BARE if case.needs_worker else None)
+    at_key = [one for one in found if (one.rule, one.key) == (case.rule, case.key)]
+    assert at_key, found
+    assert case.words in at_key[0].words
+    assert {one.rule for one in found} == {case.rule} or case.needs_worker
+    last = case.key.rpartition(".")[2].partition("[")[0]
+    assert last in case.text.splitlines()[at_key[0].line - 1], at_key[0].render()
+    if case.needs_worker:
+        assert not errors(case.text)
+
+
+def test_every_rule_has_a_case_and_stands_in_the_page() -> None:
+    """Rules, cases and the page name the same."""
+    assert {case.rule for case in CASES} == {str(rule) for rule in Rule} == {str(rule) for rule in TITLES}
+    page = PAGE.read_text()
+    for rule, title in TITLES.items():
+        assert f"| {rule} | {title} |" in page
+    assert page.count("\n| W") == len(Rule)
+
+
+SOUND = """
+name: CI
+run-name: run ${{ github.ref_name }}
+on: {push: {branches: [main]}, workflow_dispatch: {inputs: {x: {type: boolean}}}}
+permissions: {contents: read}
+env: {A: "${{ inputs.x }}", P2P_TAGS: p2p-only}
+defaults: {run: {shell: bash, working-directory: .}}
+jobs:
+  a:
+    name: build ${{ matrix.os }}
+    runs-on: ${{ matrix.os }}
+    permissions: {}
+    timeout-minutes: 5
+    continue-on-error: false
+    strategy: {fail-fast: false, matrix: {os: [ubuntu-latest, ubuntu-22.04], include: [{os: gpu, v: 1}]}}
+    outputs: {o: "${{ steps.s.outputs.o }}"}
+    steps:
+      - {uses: actions/checkout@v4, with: {fetch-depth: 0, ref: "${{ github.sha }}", persist-credentials: false}}
+      - {uses: actions/checkout@v4, with: {path: b, token: "${{ secrets.S }}", submodules: false}}
+      - id: s
+        name: step ${{ matrix.v }}
+        if: always() && contains(fromJSON('["a)", "frob()"]'), 'a') || !cancelled()
+        run: echo "${{ format('{0} frob()', github.event.inputs.x) }} $(frob) ${{ toJSON(github) }} ::set-env"
+        shell: python3 {0}
+        env: {B: "${{ secrets.S || env.A }}", C: "${{ steps.s['outputs'].o }}"}
+        timeout-minutes: 2
+        continue-on-error: ${{ inputs.x }}
+  b:
+    needs: [a]
+    if: ${{ needs.A.result == 'success' && vars.P2P_WORKFLOW == 'true' && (inputs.x || success()) }}
+    runs-on: [self-hosted, linux, x64]
+    container: ""
+    services: {}
+    steps: [{run: 'echo ${{ needs.a.outputs.O }} ${{ toJSON(needs) }} ${{ hashFiles(''x'') }}'}]
+"""
+
+
+def test_a_sound_file_passes() -> None:
+    """What act does as GitHub does is not refused, with a worker at hand or without."""
+    assert not errors(SOUND)
+    assert not errors(SOUND, situation({}))
+
+
+def test_only_the_job_that_is_to_run() -> None:
+    """Another job of the file may be what act cannot do; the file's own keys count for each."""
+    text = SOUND + "  w: {runs-on: windows-latest, steps: [{run: dir}]}\n"
+    assert [one.rule for one in errors(text)] == ["W2"]
+    assert not errors(text, job="b")
+    assert [one.rule for one in errors(text + "concurrency: x\n", job="b")] == ["W6"]
+
+
+def test_a_warning_of_jobs_that_run_always() -> None:
+    """`always()` of a job is a doubt, no fault."""
+    found = check(read_workflow(workflow("- run: ':'", job="if: always()").encode(), "ci.yml"))
+    assert [(one.rule, one.is_error) for one in found] == [("W9", False)]
+
+
+COMPOSITE = "runs:\n  using: composite\n  steps:\n    - {shell: bash, run: echo}\n"
+USES = workflow(CHECKOUT + "- uses: ./a")
+
+
+@pytest.mark.parametrize(
+    ("files", "rule", "place"),
+    [
+        ({}, "W13", "ci.yml:8"),
+        ({"a/action.yml": "runs: {using: frob}"}, "W13", "a/action.yml:1"),
+        ({"a/action.yml": "a: ["}, "W13", "a/action.yml"),
+        ({"a/action.yaml": "runs: {using: docker, image: x}"}, "W11", "a/action.yaml:1"),
+        ({"a/Dockerfile": "FROM x"}, "W11", "ci.yml:8"),
+        ({"a/action.yml": COMPOSITE + "    - {uses: octo/x@v1}\n"}, "W10", "a/action.yml:5"),
+        ({"a/action.yml": COMPOSITE + "    - {uses: docker://x}\n"}, "W11", "a/action.yml:5"),
+        ({"a/action.yml": COMPOSITE + "    - {uses: ./b}\n"}, "W13", "a/action.yml:5"),
+        ({"a/action.yml": COMPOSITE + "    - {uses: ./a}\n"}, "W13", "a/action.yml:5"),
+        ({"a/action.yml": COMPOSITE + "    - {shell: sh, run: 'echo ${{ frob() }}'}\n"}, "W17", "a/action.yml:5"),
+    ],
+    ids=range(10),
+)
+def test_actions_of_the_source(files: dict[str, str], rule: str, place: str) -> None:
+    """They are read as deep as they use one another; what is wrong is told where it stands."""
+    (found,) = errors(USES, situation(files))
+    assert found.rule == rule
+    assert found.render().startswith(place)
+
+
+def test_sound_actions_of_the_source() -> None:
+    """Composite, nested, and node ones pass; in a checkout below a folder, too; node must be there."""
+    files = {"a/action.yml": COMPOSITE + "    - {uses: ./js}\n", "js/action.yml": "runs: {using: node20, main: a.js}"}
+    assert not errors(USES, situation(files))
+    below = workflow("- {uses: actions/checkout@v4, with: {path: src}}\n- uses: ./src/js")
+    assert not errors(below, situation(files))
+    assert [one.rule for one in errors(USES, situation(files, programs=("bash",)))] == ["W22"]
