@@ -253,7 +253,7 @@ class _Run:
         output = self._session.output
         output.result(document | {"exit": code}, [])
         if code != RunCode.OK and not output.as_json:
-            shown = ("Status", "Failure", "Limits hit", "Given back")
+            shown = ("Failure" if document["failure"] else "Status", "Limits hit", "TAINTED")
             for line in result_lines(document):
                 if line.startswith(shown):
                     output.note(line)
