@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -256,7 +256,10 @@ def test_pieces_of_a_log_are_cut_anywhere(step: int) -> None:
     """A colour or a letter cut in two by a piece's end comes out whole; into a pipe every byte is as it was."""
     data = "ä\x1b[1;31m→ fett\x1b[0m\x1b[2K ende".encode() + b"\xff\x1b"
     terminal, pipe = _Stream(), _Stream()
-    printers = [LogPrinter(terminal, is_terminal=True), LogPrinter(pipe, is_terminal=False)]  # type: ignore[arg-type]
+    printers = [
+        LogPrinter(cast("BinaryIO", terminal), is_terminal=True),
+        LogPrinter(cast("BinaryIO", pipe), is_terminal=False),
+    ]
     for printer in printers:
         for start in range(0, len(data), step):
             printer.write(data[start : start + step])
