@@ -15,7 +15,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are run from a checkout, as a program
 
-from benchmarks import exchange, hint_path, loop, nodes, overhead, replay
+from benchmarks import drain, exchange, hint_path, loop, nodes, overhead, replay
 
 Figures = dict[str, float]
 
@@ -88,6 +88,37 @@ def measure_overhead(*, quick: bool) -> Figures:
         return overhead.measure(Path(name), 5 if quick else 100)
 
 
+def measure_drain(*, quick: bool) -> Figures:
+    """Return our drain against huey's and dramatiq's, and how soon idle workers begin against huey's."""
+    tasks, rounds, samples = (60, 1, 3) if quick else (2_000, 3, 40)
+    with tempfile.TemporaryDirectory() as name:
+        found = drain.measure(Path(name), tasks, rounds, say)
+    say("one task at a time for idle workers")
+    with tempfile.TemporaryDirectory() as name:
+        starts = drain.measure_starts(Path(name), samples)
+
+    def over(theirs: list[float], ours: list[float]) -> float:
+        return statistics.median(their / our for their, our in zip(theirs, ours, strict=True))
+
+    def start_over(part: float) -> float:
+        return drain.percentile(starts.ours_ms, part) / drain.percentile(starts.huey_ms, part)
+
+    return {
+        "drain_rate_over_huey": over(found.huey_s, found.ours_s),
+        "drain_rate_over_dramatiq": over(found.dramatiq_s, found.ours_s),
+        "drain_rate_over_huey_submitted_singly": over(found.huey_s, found.ours_single_s),
+        "start_over_huey_median": start_over(0.5),
+        "start_over_huey_p95": start_over(0.95),
+        "tasks": tasks,
+        "ours_tasks_per_s": tasks / statistics.median(found.ours_s),
+        "ours_submitted_singly_tasks_per_s": tasks / statistics.median(found.ours_single_s),
+        "huey_tasks_per_s": tasks / statistics.median(found.huey_s),
+        "dramatiq_tasks_per_s": tasks / statistics.median(found.dramatiq_s),
+        "ours_start_ms": drain.percentile(starts.ours_ms, 0.5),
+        "huey_start_ms": drain.percentile(starts.huey_ms, 0.5),
+    }
+
+
 MEASURES: Final[dict[str, Callable[..., Figures]]] = {
     "replay": measure_replay,
     "loop": measure_loop,
@@ -95,6 +126,7 @@ MEASURES: Final[dict[str, Callable[..., Figures]]] = {
     "publish": measure_publish,
     "hints": measure_hints,
     "overhead": measure_overhead,
+    "drain": measure_drain,
 }
 WANTED: Final[dict[str, tuple[str, float]]] = {
     "cold_round_trips": ("at most", exchange.EVENTS_WANTED / 1_000 + 5),
@@ -107,6 +139,10 @@ WANTED: Final[dict[str, tuple[str, float]]] = {
     "added_without_sandbox_ms": ("at most", 20),
     "added_with_sandbox_ms": ("at most", 20),
     "publishing_rate_over_import_rate": ("at least", 0.5),
+    "drain_rate_over_huey": ("at least", 0.8),
+    "drain_rate_over_dramatiq": ("at least", 0.5),
+    "start_over_huey_median": ("at most", 2),
+    "start_over_huey_p95": ("at most", 2),
 }
 """What a figure is to be, at full size."""
 

@@ -6,6 +6,7 @@ Never raises on an accepted event: what means nothing goes to `ignored` with its
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from crdt.board_store import BoardState, BoardStore, Node, TaskState
@@ -195,6 +196,10 @@ class Board:
         """Return what changed since the last call."""
         changes, self._changes = self._changes, Changes()
         return changes
+
+    def has_changed_only(self, keys: Container[TaskKey]) -> bool:
+        """Tell whether no other task has changed since the last `take_changes`."""
+        return all(key in keys for key in self._changes.tasks)
 
     # ---- reading
 

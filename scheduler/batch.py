@@ -170,6 +170,7 @@ class _Transaction:
     def run(self, endings: Sequence[Ending], most: int) -> Batch:
         """Do all of it, or nothing where anything is raised."""
         home, queue, batch = self._home, self._queue, self._batch
+        said: list[Item] = []
         with acting(home, queue) as writing:
             if home.members.grant_for(self._key.actor, Role.WORKER) is None:
                 if not endings:
@@ -185,12 +186,20 @@ class _Transaction:
             for item in items:
                 if isinstance(item.op, Renew):
                     batch.until[item.op.task] = _claim_of(home, item.op).until
-            queue.touch([item.op.task for item in (*items, *claims)], now)
+            said += [*items, *claims]
+            queue.touch([item.op.task for item in said], now)
             if len(batch.taken) < most and queue.wakes_at() == 0:
                 # What only completions of this batch make ready cites them, so it is claimed by another event.
                 freed = self._claims(now, most - len(batch.taken), ended)
                 self._write(writing, freed)
                 queue.touch([item.op.task for item in freed], now)
+                said += freed
+            # When what was given back was first seen so is known only once it is written (S2): that is fed again.
+            is_fed = all(
+                isinstance(item.op, Claim | Complete | Renew) for item in said
+            ) and home.board.has_changed_only({item.op.task for item in said})
+        if is_fed and said:
+            queue.has_fed(home.tasks.last_change - 1, home.tasks.last_change)
         return batch
 
     def _claims(self, now: int, most: int, ended: set[TaskKey]) -> list[Item]:

@@ -6,7 +6,7 @@ Leaves out records and hashes that peers compare (crdt.state_root).
 from __future__ import annotations
 
 import zlib
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from crdt.board_store import BoardState, TaskState
 from crdt.fold import ClaimFact, SubmitFact, TaskFold
@@ -14,19 +14,57 @@ from crdt.members import AdmissionFact, PresenceFact, Revocation, RosterFold
 from crdt.records import CompletionRecord, Presence
 from ledger.cid import CID_BYTES, Cid
 from ledger.codec import Encodable, Limits, decode, encode
+from ledger.events import TaskKey
 from ledger.keys import ACTOR_KEY_BYTES, ActorKey
 from ledger.operation_codec import read_spec
 from ledger.operation_writing import write_spec
+from ledger.operations import Spec
 
+Kept = TypeVar("Kept")
+
+_REQUESTS_MAX: Final = 20_000
 _OWN_LIMITS: Final = Limits(block_bytes_max=2**31, nesting_max=32, items_max=2**31)
+
+
+class _Requests:
+    """What tasks ask for, read and written once: a task key is the hash of submitter and spec, so they never change."""
+
+    def __init__(self) -> None:
+        self._read: dict[TaskKey, tuple[ActorKey, Spec]] = {}
+        self._written: dict[TaskKey, bytes] = {}
+
+    def read(self, key: TaskKey, actor: ActorKey, fields: Any) -> tuple[ActorKey, Spec]:
+        """Return a request that was decoded."""
+        found = self._read.get(key)
+        if found is None:
+            found = (actor, read_spec(fields))
+            _keep(self._read, key, found)
+        return found
+
+    def encoded(self, fold: TaskFold) -> bytes:
+        """Return the bytes of a task's request."""
+        if fold.request is None:
+            return encode(None)
+        found = self._written.get(fold.key)
+        if found is None:
+            found = encode([fold.request[0], write_spec(fold.request[1])])
+            _keep(self._written, fold.key, found)
+        return found
+
+
+def _keep(known: dict[TaskKey, Kept], key: TaskKey, value: Kept) -> None:
+    if len(known) >= _REQUESTS_MAX:
+        known.clear()
+    known[key] = value
+
+
+_requests: Final = _Requests()
 
 
 def encode_task(task: TaskState) -> bytes:
     """Return the bytes of a task that has at least one operation."""
     fold = task.fold
-    value: list[Encodable] = [
-        fold.key,
-        None if fold.request is None else [fold.request[0], write_spec(fold.request[1])],
+    rest: list[Encodable] = [
         [[s.height, s.cid, s.time, s.priority, s.created_at] for s in fold.submits.values()],
         [[cid, c.actor, c.attempt, c.distance, c.time, c.lease_end, list(c.inputs)] for cid, c in fold.claims.items()],
         [[cid, end] for cid, end in fold.renewed.items()],
@@ -40,7 +78,9 @@ def encode_task(task: TaskState) -> bytes:
         list(task.heads),
         task.fenced,
     ]
-    return _seal(encode(value))
+    # An array is its head and its elements, one after the other; both arrays are short enough for a head of one byte.
+    whole = (bytes((0x80 | (2 + len(rest)),)), encode(fold.key), _requests.encoded(fold), encode(rest)[1:])
+    return _seal(b"".join(whole))
 
 
 def decode_task(data: bytes) -> TaskState:
@@ -61,7 +101,7 @@ def decode_task(data: bytes) -> TaskState:
         heads,
         fenced,
     ) = _values(data)
-    fold = TaskFold(key, None if request is None else (request[0], read_spec(request[1])))
+    fold = TaskFold(key, None if request is None else _requests.read(key, request[0], request[1]))
     fold.submits = {s[1]: SubmitFact(*s) for s in submits}
     for cid, actor, attempt, distance, time, lease_end, inputs in claims:
         fold.claims[cid] = ClaimFact(actor, attempt, distance, time, lease_end, tuple(inputs))

@@ -22,6 +22,7 @@ from scheduler.board_rows import NODE_COLUMNS, TABLES, node_changes, node_row, r
 
 IGNORED_MAX: Final = 64
 """Operations without effect that are kept for each actor and task."""
+_NAMES_AT_ONCE: Final = 500  # fewer than the variables an SQL statement may have
 _CACHED_MAX: Final = 50_000
 """Nodes and tasks kept in memory between transactions."""
 
@@ -131,10 +132,8 @@ class SqliteBoardStore:
         )
         if self._dirty_tasks or self._new_nodes:
             self.changes += 1
-        execute(
-            _PUT_TASK,
-            [self._task_row(task, now_ms) for task in self._dirty_tasks.values()],
-        )
+        before = self._instants(list(self._dirty_tasks))
+        execute(_PUT_TASK, [self._task_row(task, before, now_ms) for task in self._dirty_tasks.values()])
         self._flush_ignored()
         self._flush_tree()
         if self._state_changed or self._dirty_tasks or self._new_nodes:
@@ -184,15 +183,24 @@ class SqliteBoardStore:
                     row = (*place, digest)
                     self._database.connection.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?)", row)
 
-    def _task_row(self, task: TaskState, now_ms: int) -> tuple[object, ...]:
+    def _instants(self, keys: list[TaskKey]) -> dict[TaskKey, tuple[int, int]]:
+        """Return for tasks the instant their row has, and when it was first seen."""
+        found: dict[TaskKey, tuple[int, int]] = {}
+        for start in range(0, len(keys), _NAMES_AT_ONCE):
+            some = keys[start : start + _NAMES_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            sql = f"SELECT key, instant, first_seen FROM tasks WHERE key IN ({marks})"  # noqa: S608  # only marks
+            for key, instant, first_seen in self._database.connection.execute(sql, some):
+                found[TaskKey(key)] = (instant, first_seen)
+        return found
+
+    def _task_row(self, task: TaskState, before: dict[TaskKey, tuple[int, int]], now_ms: int) -> tuple[object, ...]:
         fold = task.fold
         standing = "void" if not fold.submits else "done" if fold.completions else "over" if fold.cancels else "open"
         instant = ready_instant(task, self._policy)
-        before = self._database.connection.execute(
-            "SELECT instant, first_seen FROM tasks WHERE key = ?", (fold.key,)
-        ).fetchone()
+        known = before.get(fold.key)
         # S2: only a new instant is seen anew, so a raised priority does not cost a task its age.
-        first_seen = before[1] if before and before[0] == instant else now_ms
+        first_seen = known[1] if known is not None and known[0] == instant else now_ms
         spec = fold.request[1] if fold.request else None
         height = fold.least_submit.height if fold.submits else 0
         names = (spec.task_id, spec.workflow_id) if spec else (None, None)

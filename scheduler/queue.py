@@ -67,10 +67,11 @@ class Standing:
 
 @dataclass(slots=True)
 class Entry:
-    """A task in the queue; `node` is its handle in its heap."""
+    """A task in the queue; `node` is its handle in its heap, `fed_at` when it was placed last, in ms."""
 
     standing: Standing
     node: FibonacciNode[HeapKey, TaskKey] | None = None
+    fed_at: int = 0
 
 
 class TaskQueue:
@@ -160,6 +161,11 @@ class TaskQueue:
                 for dependent in tuple(self._dependents.get(key, ())):
                     self._feed(dependent, find(dependent), now)
 
+    def has_fed(self, before: int, after: int) -> None:
+        """Note that what the home changed since change number `before`, up to `after`, was fed by `touch` already."""
+        if self._seq == before:
+            self._seq = after
+
     def forget(self) -> None:
         """Feed everything anew at the next refresh: after a transaction that was rolled back."""
         self._seq = -1
@@ -190,7 +196,10 @@ class TaskQueue:
         while (least := self._ready.get_min()) is not None:
             key = least[1]
             record = self._home.board.find_record(key)
-            self._feed(key, record, now)  # an expiry, or a clock set back, changes a task that nobody touched
+            # An expiry, or a clock set back, changes a task that nobody touched.
+            if record is not None and record.spec.expires_at is None and now >= self._entries[key].fed_at:
+                return record
+            self._feed(key, record, now)
             again = self._ready.get_min()
             if record is not None and again is not None and again[1] == key:
                 return record
@@ -205,6 +214,7 @@ class TaskQueue:
             if standing is None:
                 return
             entry = self._entries[key] = Entry(Standing(Place.ASIDE))
+        entry.fed_at = now
         self._watch(key, entry.standing.needs, () if standing is None else standing.needs)
         self._move(key, entry, standing or Standing(Place.ASIDE))
         if standing is None:

@@ -45,6 +45,11 @@ class TaskIndex:
         changed = self._store.changed_since(number)
         return max([number, *(last for _, last in changed)]), [key for key, _ in changed]
 
+    @property
+    def last_change(self) -> int:
+        """The number of the last change that this home has made or seen."""
+        return self._store.changes
+
     def first_seen_ms(self, key: TaskKey) -> int:
         """Return when this home first saw the task ready at its present instant (S2), ms since 1970."""
         return self._store.first_seen_ms(key)

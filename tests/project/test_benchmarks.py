@@ -27,3 +27,6 @@ def test_the_benchmarks_print_their_figures() -> None:
     assert found["publish"]["publishing_rate_over_import_rate"] > 0
     assert min(found["overhead"]["added_with_sandbox_ms"], found["overhead"]["added_without_sandbox_ms"]) > 0
     assert found["hints"]["hint_path_over_gossipsub"] > 0
+    assert found["drain"]["drain_rate_over_huey"] > 0
+    assert found["drain"]["drain_rate_over_dramatiq"] > 0
+    assert found["drain"]["start_over_huey_median"] > 0

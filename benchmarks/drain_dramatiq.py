@@ -1,0 +1,23 @@
+"""The dramatiq side of benchmarks/drain.py, as its workers load it: Redis at BENCH_PORT, results kept."""
+
+from __future__ import annotations
+
+import os
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.results import Results
+from dramatiq.results.backends import RedisBackend
+
+_PORT = int(os.environ["BENCH_PORT"])
+
+broker = RedisBroker(host="127.0.0.1", port=_PORT)  # type: ignore[no-untyped-call]  # parts of it have no types
+_results = Results(backend=RedisBackend(host="127.0.0.1", port=_PORT), store_results=True)  # type: ignore[no-untyped-call]  # as above
+broker.add_middleware(_results)
+dramatiq.set_broker(broker)
+
+
+@dramatiq.actor
+def echo(text: str) -> str:
+    """Return its argument."""
+    return text
