@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from cli.actors import get_actor
 from cli.command import Command
 from cli.commands_work import TaskArgument, TaskOption, which_task
-from cli.errors import InputError
 from cli.output import render_table
 from cli.session import session_of
+from cli.task_listing import onlookers_crew, viewed, wanted_statuses
 from cli.task_policy import policy_judge
 from cli.task_text import task_document
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from crdt.records import TaskRecord
-    from crdt.view import TaskView
-    from scheduler.home import Home
 
 _SHOWN: Final = 100
 
@@ -48,18 +41,18 @@ def tasks(
 ) -> None:
     """List tasks in the order in which they were submitted."""
     session = session_of(context)
-    wanted = _statuses(status)
+    wanted = wanted_statuses(status or ())
     with session.home() as home, home.reading():
         by, held_by = (None if text is None else get_actor(home, text) for text in (submitter, holder))
         known_tags = {word for value in tags or () for word in value.split(",") if word}
         found = (
             (record, seen)
-            for record, seen in _viewed(home, wanted)
+            for record, seen in viewed(home, wanted)
             if (workflow_id in (None, record.spec.workflow_id) and known_tags <= set(record.spec.tags))
             and by in (None, record.submitter)
             and (held_by is None or (seen.holder is not None and seen.holder.actor == held_by))
         )
-        crew = _crew(home)
+        crew = onlookers_crew(home)
         judged = policy_judge(session, home)
         documents = [
             task_document(home, record, seen, crew.assigned_peer(record)) | {"policy": judged(record)}
@@ -72,37 +65,6 @@ def tasks(
         session.output.note(f"{denied} of these this worker may not run: `explain TASK` says why.")
     if more:
         session.output.note(f"Only {limit} tasks are shown; --limit 0 shows all.")
-
-
-def _statuses(texts: list[str] | None) -> frozenset[str]:
-    from crdt.view import FINAL, Status
-
-    words = {word for text in texts or () for word in text.split(",") if word}
-    if "open" in words:
-        words = words - {"open"} | {str(one) for one in Status if one not in FINAL}
-    unknown = sorted(words - set(Status))
-    if unknown:
-        raise InputError(f"no such status: {', '.join(unknown)}", f"known are open, {', '.join(Status)}")
-    return frozenset(words)
-
-
-def _viewed(home: Home, wanted: frozenset[str]) -> Iterator[tuple[TaskRecord, TaskView]]:
-    from crdt.view import Status, view
-
-    over = {str(Status.DONE), str(Status.CANCELLED)}
-    standing = "done" if wanted == {"done"} else "open" if wanted and not wanted & over else None
-    now = home.now_ms()
-    for record in home.tasks.standing(standing):
-        seen = view(record, home.board.find_record, home.policy, now)
-        if not wanted or seen.status in wanted:
-            yield record, seen
-
-
-def _crew(home: Home) -> Any:
-    from scheduler.assignment import crew_of
-
-    board = home.board
-    return crew_of(board.roster(), board.active_workers(), home.heard_of(), None, home.policy, home.now_ms())
 
 
 def _table(documents: list[dict[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -44,7 +45,8 @@ def verify(
     session = session_of(context)
     wanted = None if ledger is None else Cid.parse(ledger)
     if file is None:
-        document, faults = _verify_home(session)
+        with session.home() as home:
+            document, faults = verify_home(home, lambda total: session.output.progress("verifying events", total))
     else:
         document, faults = _verify_file(session, file, wanted)
     if wanted is not None and document["ledger"] != str(wanted):
@@ -90,33 +92,37 @@ def _faults(findings: Findings) -> list[Fault]:
     return faults
 
 
-def _verify_home(session: Session) -> tuple[dict[str, Any], list[Fault]]:
-    """Grow the board from the home's blocks and compare it with what the home has derived."""
+def verify_home(
+    home: Home, progress: Callable[[int], AbstractContextManager[Callable[[int], None]]]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Grow the board from the home's blocks and compare it with what the home has derived.
+
+    `progress` is told how many events there are, and gives what is told of each that is done.
+    """
     from ledger.acceptance import MissingLinks, Refusal
     from scheduler.replay import Replay
 
     faults: list[Fault] = []
-    with session.home() as home:
-        derived = home.state_root()  # brings the home's hash tree up to date, in a transaction of its own
-        with home.reading():
-            genesis = home.events.find_genesis()
-            if genesis is None:
-                raise MissingError("this home has no genesis block")
-            replay = Replay(genesis)
-            with session.output.progress("verifying events", home.events.count()) as step:
-                for _, cid, block in home.events.in_order_of_arrival():
-                    try:
-                        if not cid.names(block):
-                            raise Refusal("A2", "the stored block does not hash to its CID")
-                        replay.add(block)
-                    except Refusal as error:
-                        replay.refuse(cid)
-                        faults.append({"cid": str(cid), "rule": error.rule, "words": error.words})
-                    except MissingLinks as error:
-                        faults.append({"cid": str(cid), "rule": "A7", "words": str(error)})
-                    step(1)
-            faults += _differences(home, replay, derived) + _bad_blobs(home)
-            document = board_document(replay, home.now_ms())
+    derived = home.state_root()  # brings the home's hash tree up to date, in a transaction of its own
+    with home.reading():
+        genesis = home.events.find_genesis()
+        if genesis is None:
+            raise MissingError("this home has no genesis block")
+        replay = Replay(genesis)
+        with progress(home.events.count()) as step:
+            for _, cid, block in home.events.in_order_of_arrival():
+                try:
+                    if not cid.names(block):
+                        raise Refusal("A2", "the stored block does not hash to its CID")
+                    replay.add(block)
+                except Refusal as error:
+                    replay.refuse(cid)
+                    faults.append({"cid": str(cid), "rule": error.rule, "words": error.words})
+                except MissingLinks as error:
+                    faults.append({"cid": str(cid), "rule": "A7", "words": str(error)})
+                step(1)
+        faults += _differences(home, replay, derived) + _bad_blobs(home)
+        document = board_document(replay, home.now_ms())
     return document, faults
 
 

@@ -200,7 +200,7 @@ def report(error: Exception, settings: Settings) -> ExitCode:
             "exit_code": int(told.code),
         }
         with suppress(OSError):  # stdout may be the full file that is told of: the words and the code remain
-            typer.echo(json.dumps({"error": document | _details(error)}, ensure_ascii=False))
+            typer.echo(json.dumps({"error": document | details_of(error)}, ensure_ascii=False))
     first, *others = told.message.splitlines() or [told.kind]
     rule = f" (rule {told.rule})" if told.rule and told.rule not in told.message else ""
     headline = printable(f"✗ {first}{rule}")
@@ -226,7 +226,7 @@ def _kind(error: Exception) -> str:
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
 
 
-def _details(error: Exception) -> dict[str, Any]:
+def details_of(error: Exception) -> dict[str, Any]:
     """Return what an error tells programs beside its words: its own `details`, a mapping, where it has one."""
     details = getattr(error, "details", None)
     return dict(details) if isinstance(details, dict) else {}

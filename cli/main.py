@@ -26,6 +26,7 @@ from cli import (
     commands_ipfs,
     commands_keys,
     commands_log,
+    commands_mcp,
     commands_members,
     commands_peer,
     commands_replay,
@@ -75,6 +76,7 @@ COMMANDS: Final = (
     worker_group,
     commands_workflow,
     commands_config,
+    commands_mcp,
 )
 """In the order in which `--help` lists them."""
 
@@ -96,6 +98,7 @@ def make_outer_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     outer.add_typer(make_app(), name="p2p-workflow")
+    commands_mcp.register(outer)
     return outer
 
 

@@ -1,4 +1,4 @@
-"""Names of actors, read once for each home and run: the key files behind them are not read again for each line."""
+"""Names of actors, read once for each home and roster: the key files behind them are not read again for each line."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ if TYPE_CHECKING:
     from ledger.keys import ActorKey
     from scheduler.home import Home
 
-_known: WeakKeyDictionary[Home, dict[ActorKey, str]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Home, tuple[object, dict[ActorKey, str]]] = WeakKeyDictionary()
 
 
 def name_of(home: Home, actor: ActorKey) -> str:
     """Return the name an actor is shown under, else its did:key. Within a reading."""
     from ledger.keys import did_key
 
-    names = _known.get(home)
-    if names is None:
-        names = _known[home] = home.members.names()
-    return names.get(actor) or did_key(actor)
+    roster = home.board.store.state.roster  # both only grow, so their sizes tell whether names may have changed
+    mark = (len(roster.admissions), len(roster.revocations))
+    seen = _known.get(home)
+    if seen is None or seen[0] != mark:
+        seen = _known[home] = (mark, home.members.names())
+    return seen[1].get(actor) or did_key(actor)
 
 
 def person(home: Home, actor: ActorKey | None) -> dict[str, str] | None:

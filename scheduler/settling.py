@@ -49,6 +49,8 @@ class Renewal:
     until: dict[TaskKey, int] = field(default_factory=dict)
     lost: dict[TaskKey, str] = field(default_factory=dict)
     settled: set[TaskKey] = field(default_factory=set)
+    events: dict[TaskKey, Cid] = field(default_factory=dict)
+    """The event that renewed each claim that runs on."""
 
 
 def complete(
@@ -56,6 +58,7 @@ def complete(
     key: SigningKey,
     task: TaskKey,
     *,
+    under: Cid | None = None,
     output: Attachment | None = None,
     report: Report | None = None,
     log: Attachment | None = None,
@@ -72,6 +75,7 @@ def complete(
         home: where the task is.
         key: the peer's key.
         task: which task.
+        under: only under this claim of the peer's; None: under whichever it has, or a new one.
         output: the result; what is large becomes a blob.
         report: how the run went.
         log: what it printed.
@@ -84,6 +88,7 @@ def complete(
         TaskOverError: another peer has completed it, or it was cancelled.
         HeldByOtherError: another peer holds it.
         NotReadyError: nobody holds it, and nobody may claim it now.
+        NotHeldError: the claim `under` which it was to be done is not this peer's, or another one is by now.
         NotAMemberError: no grant of the key lets it work.
     """
     if queue is None and and_next:
@@ -91,9 +96,10 @@ def complete(
     lease_ms = lease_by_hand(home.policy, lease_ms)
     with acting(home, queue) as writing:
         record, now = get_task(home, task), writing.time
-        if done := next((c for c in record.completions if c.actor == key.actor), None):
+        mine = (c for c in record.completions if c.actor == key.actor and under in (None, c.claim))
+        if done := next(mine, None):
             return Settled(record, done.cid, already=True)
-        held = _claim_to_settle(home, record, key.actor, now)
+        held = _claim_to_settle(home, record, key.actor, now, under)
         if held is None:
             record = claim(writing, key, record, lease_ms).record
             held = own_claim(record, key.actor, writing.time)
@@ -122,11 +128,15 @@ def _complete_and_take(writing: Writing, key: SigningKey, done: Complete, queue:
     return Settled(record, event.cid, next=following)
 
 
-def _claim_to_settle(home: Home, record: TaskRecord, me: ActorKey, now: int) -> ClaimRecord | None:
+def _claim_to_settle(home: Home, record: TaskRecord, me: ActorKey, now: int, under: Cid | None) -> ClaimRecord | None:
     """Return this peer's claim, None where the task can be claimed; raise what stands in the way."""
     own = own_claim(record, me, now)
     if own is None or record.completions or record.cancels:
         check_ready(home, record, me, now)
+    if under is not None and (own is None or own.cid != under):
+        name = home.members.name_of(me)
+        raise NotHeldError(f"task {record.spec.task_id} is not held by {name} under claim {under}", "take it again")
+    if own is None or record.completions or record.cancels:
         return None
     if not runs(own, now):
         holder = holder_of(record, now)
@@ -141,6 +151,7 @@ def fail(
     key: SigningKey,
     task: TaskKey,
     *,
+    under: Cid | None = None,
     failure_class: str = "error",
     error: str = "",
     report: Report | None = None,
@@ -148,26 +159,28 @@ def fail(
 ) -> Settled:
     """Say that this peer's attempt at a task failed. Raises as `complete`, and NotHeldError without a claim."""
     with acting(home) as writing:
-        record, held = _held(writing, key.actor, task)
+        record, held = _held(writing, key.actor, task, under)
         op = Fail(task, follows(record, held.cid), held.cid, failure_class, error, report, keep(writing, log))
         event = write(writing, key, (op,), Role.WORKER)
         return Settled(get_task(home, task), event.cid)
 
 
-def release(home: Home, key: SigningKey, task: TaskKey, *, reason: str | None = None) -> Settled:
+def release(
+    home: Home, key: SigningKey, task: TaskKey, *, under: Cid | None = None, reason: str | None = None
+) -> Settled:
     """Give a task back untried: it counts as no attempt. Raises as `fail`."""
     with acting(home) as writing:
-        record, held = _held(writing, key.actor, task)
+        record, held = _held(writing, key.actor, task, under)
         op = Release(task, follows(record, held.cid), held.cid, reason)
         event = write(writing, key, (op,), Role.WORKER)
         return Settled(get_task(home, task), event.cid)
 
 
-def _held(writing: Writing, me: ActorKey, task: TaskKey) -> tuple[TaskRecord, ClaimRecord]:
+def _held(writing: Writing, me: ActorKey, task: TaskKey, under: Cid | None) -> tuple[TaskRecord, ClaimRecord]:
     """Return a task and this peer's claim on it; raise what says why there is nothing to settle."""
     home = writing.home
     record, now = get_task(home, task), writing.time
-    held = _claim_to_settle(home, record, me, now) if own_claim(record, me, now) else None
+    held = _claim_to_settle(home, record, me, now, under) if own_claim(record, me, now) else None
     if held is not None:
         return record, held
     holder = None if record.completions or record.cancels else holder_of(record, now)
@@ -238,7 +251,8 @@ def renew(
             else:
                 ops.append(Renew(task, follows(record, cid), cid, lease_ms, progress))
         for parcel in _parcels(ops):
-            write(writing, key, parcel, Role.WORKER)
+            event = write(writing, key, parcel, Role.WORKER)
+            found.events |= {op.task: event.cid for op in parcel}
         for op in ops:
             found.until[op.task] = next(c.until for c in get_task(home, op.task).claims if c.cid == op.claim)
     return found
