@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.command import Command, Group
 from cli.errors import CliError, InputError, InstallationError
 from cli.exit_codes import ExitCode
+from cli.monitoring import LogFormatOption, LogLevelOption, begin_logging
 from cli.session import Session, outlive_hang_ups, session_of
+from cli.settings_table import help_of
 
 if TYPE_CHECKING:
-    from cli.mcp.desk import Desk
+    import logging
 
-_HOST: Final = "127.0.0.1"
-_PORT: Final = 9000
+    from cli.mcp.desk import Desk
 
 
 class AddressError(CliError):
@@ -36,26 +37,24 @@ def register(app: typer.Typer) -> None:
 
 def start(
     context: typer.Context,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this machine with a token only.")
-    ] = _HOST,
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65_535, help="Which port; 0: any.")] = _PORT,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help=help_of("mcp.host"))] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", min=0, max=65_535, help="Which port; 0: any. [9000]")] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Serve the one client on stdin and stdout instead.")] = False,
     token_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Ask for the bearer token in it; made where there is none. Else P2P_WORKFLOW_MCP_TOKEN.",
-        ),
+        typer.Option(metavar="FILE", help="Ask for the bearer token in it; a new one where there is none."),
     ] = None,
     allow_origin: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Let web pages of it in, such as https://tools.example.")
     ] = None,
+    log_format: LogFormatOption = None,
+    log_level: LogLevelOption = None,
 ) -> None:
     """Serve MCP clients at http://HOST:PORT/mcp, or on stdio, until SIGTERM or Ctrl-C.
 
-    Says on stderr where it listens. All clients act with this home's key (--peer); what each takes is told apart by its
-    claim. Needs the extra `mcp`.
+    Logs where it listens to stderr; with --json the URL is printed on stdout, too. All clients act with this home's key
+    (--peer); what each takes is told apart by its claim. Beyond this machine it serves only with a token. Needs the
+    extra `mcp`.
     """
     if find_spec("mcp") is None:
         raise InstallationError(
@@ -63,39 +62,46 @@ def start(
             "pip install 'p2p-workflow-scheduler[mcp]'",
         )
     session = session_of(context)
+    logger = begin_logging(session, log_format, log_level)
     origins = [_origin(text) for text in allow_origin or ()]
     if stdio:
         if token_file is not None or origins:
             raise InputError(
                 "--stdio has no use for a token or origins: its client is who started it", "leave them out"
             )
-        _start_stdio(session)
-    else:
-        _start_http(session, host, port, token_file, origins)
+        _start_stdio(session, logger)
+        return
+    value = session.configuration.value
+    file = value("mcp.token_file", token_file)
+    place = value("mcp.host", host), value("mcp.port") if port is None else port
+    _start_http(session, logger, place, None if file is None else Path(file), origins)
 
 
-def _start_stdio(session: Session) -> None:
+def _start_stdio(session: Session, logger: logging.Logger) -> None:
     from cli.mcp.desk import Desk
     from cli.mcp.server import SchedulerServer
-    from cli.mcp.serving import prepare_logging, serve_stdio
+    from cli.mcp.serving import quieten_libraries, serve_stdio
 
-    prepare_logging()
+    quieten_libraries()
     desk = Desk(session)
     try:
         _note_first_use(session, desk)
-        server = SchedulerServer(desk)
-        serve_stdio(server, desk, lambda: session.output.note(f"MCP on stdio for ledger {desk.ledger}"))
+        words = f"MCP on stdio for ledger {desk.ledger} as {desk.name}"
+        serve_stdio(SchedulerServer(desk), desk, lambda: logger.info(words, extra={"event": "ready"}))
     finally:
         desk.close()
 
 
-def _start_http(session: Session, host: str, port: int, token_file: Path | None, origins: list[str]) -> None:
+def _start_http(
+    session: Session, logger: logging.Logger, place: tuple[str, int], token_file: Path | None, origins: list[str]
+) -> None:
     from cli.mcp.desk import Desk
     from cli.mcp.door import door_of, is_loopback
     from cli.mcp.server import SchedulerServer
-    from cli.mcp.serving import PATH, listen, port_of, prepare_logging, serve_http
+    from cli.mcp.serving import PATH, listen, port_of, quieten_libraries, serve_http
     from cli.mcp.token_file import TOKEN_VARIABLE, find_token
 
+    host, port = place
     token, is_new = find_token(token_file)
     if token is None and not is_loopback(host):
         raise InputError(
@@ -105,7 +111,7 @@ def _start_http(session: Session, host: str, port: int, token_file: Path | None,
     if is_new:
         session.output.note(f"Made a token in {token_file}: clients send it as `Authorization: Bearer TOKEN`.")
     outlive_hang_ups()
-    prepare_logging()
+    quieten_libraries()
     try:
         listening = listen(host, port)
     except (OSError, UnicodeError) as error:
@@ -120,7 +126,8 @@ def _start_http(session: Session, host: str, port: int, token_file: Path | None,
             guard = "a bearer token is asked for" if token else "no token is asked for"
 
             def ready() -> None:
-                session.output.note(f"MCP at {url} for ledger {desk.ledger} as {desk.name}; {guard}. Ctrl-C ends it.")
+                words = f"MCP at {url} for ledger {desk.ledger} as {desk.name}; {guard}"
+                logger.info(words, extra={"event": "ready", "url": url})
                 if session.settings.json:
                     session.output.result({"url": url, "ledger": str(desk.ledger), "token": token is not None}, ())
                     sys.stdout.flush()

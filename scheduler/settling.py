@@ -49,8 +49,6 @@ class Renewal:
     until: dict[TaskKey, int] = field(default_factory=dict)
     lost: dict[TaskKey, str] = field(default_factory=dict)
     settled: set[TaskKey] = field(default_factory=set)
-    events: dict[TaskKey, Cid] = field(default_factory=dict)
-    """The event that renewed each claim that runs on."""
 
 
 def complete(
@@ -197,6 +195,7 @@ def renew_task(
     key: SigningKey,
     task: TaskKey,
     *,
+    under: Cid | None = None,
     lease_ms: int | None = None,
     progress: str | None = None,
     log: Attachment | None = None,
@@ -207,6 +206,7 @@ def renew_task(
         home: where the task is.
         key: the peer's key.
         task: which task.
+        under: only this claim of the peer's; None: whichever it has.
         lease_ms: how long from now; None: as long as by hand.
         progress: words of at most 1,024 bytes.
         log: what was printed since the last piece.
@@ -217,7 +217,7 @@ def renew_task(
     """
     lease_ms = lease_by_hand(home.policy, lease_ms)
     with acting(home) as writing:
-        record, held = _held(writing, key.actor, task)
+        record, held = _held(writing, key.actor, task, under)
         holder = holder_of(record, writing.time)
         if holder is not None and holder.cid != held.cid:
             raise HeldByOtherError(record.spec.task_id, holder.actor, home.members.name_of(holder.actor))
@@ -251,8 +251,7 @@ def renew(
             else:
                 ops.append(Renew(task, follows(record, cid), cid, lease_ms, progress))
         for parcel in _parcels(ops):
-            event = write(writing, key, parcel, Role.WORKER)
-            found.events |= {op.task: event.cid for op in parcel}
+            write(writing, key, parcel, Role.WORKER)
         for op in ops:
             found.until[op.task] = next(c.until for c in get_task(home, op.task).claims if c.cid == op.claim)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import logging
+import time
 from importlib.metadata import version
 from typing import Any, Final, cast
 
@@ -21,6 +23,8 @@ from cli.mcp.tools_contract import ContractTools
 from cli.mcp.tools_long import LongTools
 from cli.mcp.tools_look import LookTools
 from cli.mcp.tools_work import WorkTools
+
+_logger = logging.getLogger(__name__)
 
 INSTRUCTIONS: Final = """\
 A task scheduler without a central server: every submit, claim and completion is a signed, durable event in a ledger \
@@ -74,11 +78,15 @@ class SchedulerServer(MCPServer[Any]):
         if unknown:
             listed = ", ".join(repr(one[:100]) for one in unknown[:8])
             return refused(name, InputError(f"unknown arguments: {listed}", f"known are: {', '.join(known) or 'none'}"))
+        began = time.monotonic()
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             cause = error.__cause__
             return refused(name, cause if isinstance(cause, Exception) else error)
+        finally:
+            took_ms = round((time.monotonic() - began) * 1000)
+            _logger.debug("%s took %d ms", name, took_ms, extra={"event": "call", "tool": name, "ms": took_ms})
 
     async def serve_stdio(self) -> None:
         """Serve the one client on stdin and stdout until stdin ends; what else is printed goes to stderr."""

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -166,20 +165,11 @@ async def _ended_by_signals(stop: Callable[[], None]) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-def prepare_logging() -> None:
-    """Have warnings and defects on stderr, in lines of ours: the SDK would choose a form of its own."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-
-
-class _OneLine(logging.Formatter):
-    """Writes control characters in messages as escapes, so that what clients sent cannot pass for lines of ours."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 — the name that logging calls
-        from cli.output import printable
-
-        return printable(super().formatMessage(record))
+def quieten_libraries() -> None:
+    """Have the libraries say what is wrong, and nothing of each request, where more than that is not asked for."""
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        for name in ("mcp", "uvicorn", "asyncio"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def listen(host: str, port: int) -> socket.socket:

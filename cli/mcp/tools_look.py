@@ -180,7 +180,8 @@ class LookTools:
             from scheduler.names import find_task
 
             now = home.now_ms()
-            found = explain(home, find_task(home, self._desk.me, task_id, now), now, self._desk.me)
+            record = find_task(home, self._desk.me, task_id, now)
+            found = explain(home, record, now, self._desk.me, self._desk.session.worker_policy())
             return ExplainAnswer(
                 task_id=found.task_id,
                 task_key=found.task_key,

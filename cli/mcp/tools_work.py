@@ -112,25 +112,23 @@ class WorkTools:
         claim: Claim = "",
         lease_seconds: LeaseSeconds = 900.0,
         progress: Annotated[Words, Field(description="How far the work is; others see it.")] = "",
+        log: Annotated[Data, Field(description="What the work printed since the last renewal.")] = "",
     ) -> RenewAnswer:
         """Keep a task you hold for another lease from now; refused where it is yours no more."""
-        under = claim_of(claim)
+        under, logged = claim_of(claim), attachment(log, "", is_base64=False)
 
         def renew(turn: Turn) -> RenewAnswer:
             from scheduler import actions
             from scheduler.acting import own_claim
 
             key, task = _held(turn, task_id)
-            own = own_claim(task, key.actor, turn.home.now_ms())
-            if own is None or under not in (None, own.cid):
-                which = f" under claim {under}" if under else ""
-                raise actions.NotHeldError(f"task {task.spec.task_id} is not held by {turn.name}{which}")
             lease_ms = min(round(lease_seconds * 1000), turn.home.policy.lease_ms_max)
-            found = actions.renew(turn.home, key, {task.key: own.cid}, lease_ms=lease_ms, progress=progress or None)
-            if task.key not in found.until:
-                why = found.lost.get(task.key, "it was settled")
-                raise actions.NotHeldError(f"task {task.spec.task_id} was not renewed: {why}", "stop working on it")
-            return _done(RenewAnswer, task, found.events[task.key], claim=str(own.cid), until=found.until[task.key])
+            renewed = actions.renew_task(
+                turn.home, key, task.key, under=under, lease_ms=lease_ms, progress=progress or None, log=logged
+            )
+            own = own_claim(renewed.record, key.actor, turn.home.now_ms())
+            assert own is not None  # noqa: S101  # it was just renewed
+            return _done(RenewAnswer, renewed.record, renewed.event, claim=str(own.cid), until=own.until)
 
         return await self._desk.write(renew)
 

@@ -30,10 +30,10 @@ def test_the_first_use_founds_a_private_ledger(tmp_path: Path) -> None:
     assert code == 0
     first, second = err.splitlines()
     assert first.startswith("Made a private ledger")
-    assert second.startswith(f"MCP at {server.url} for ledger ")
+    assert f" MCP at {server.url} for ledger " in second
     with serving(program) as server:
         _, err = server.stop(signal.SIGINT)
-    assert err.splitlines()[0].startswith("MCP at ")
+    assert " MCP at " in err.splitlines()[0]
     assert "Traceback" not in err
 
 
