@@ -9,6 +9,7 @@ import codecs
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def log_slice(home: Home, record: TaskRecord, claim: Cid | None, offset: int, li
     from crdt.attempts import runs
     from crdt.view import FINAL, view
     from scheduler.results import find_claim, shown_claim
-    from scheduler.run_log import missing_words, pieces_of
+    from scheduler.run_log import log_path, missing_words, pieces_of
 
     now = home.now_ms()
     shown = shown_claim(record, now) if claim is None else find_claim(record, claim)
@@ -58,18 +59,18 @@ def log_slice(home: Home, record: TaskRecord, claim: Cid | None, offset: int, li
     pieces = pieces_of(home, record, shown.cid)
     kept = b"".join(missing_words(piece) if piece.data is None else piece.data for piece in pieces)
     is_running = runs(shown, now) and not record.completions
-    has_file, printed = _from_file(home, shown.cid, offset, limit) if is_running else (False, b"")
+    has_file, printed = (
+        _from_file(log_path(home.folder, record.key, shown.cid), offset, limit) if is_running else (False, b"")
+    )
     data = max(kept[offset : offset + limit], printed, key=len)
     is_over = not is_running and offset + len(data) >= len(kept)
     return LogSlice(record.key, shown.cid, data, is_over, has_file)
 
 
-def _from_file(home: Home, claim: Cid, offset: int, limit: int) -> tuple[bool, bytes]:
+def _from_file(path: Path, offset: int, limit: int) -> tuple[bool, bytes]:
     """Return whether the worker's file is here, and what stands in it."""
-    from scheduler.run_log import log_path
-
     with suppress(OSError):
-        descriptor = os.open(log_path(home.folder, claim), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return True, os.pread(descriptor, limit, offset)
         finally:

@@ -152,7 +152,7 @@ class ContractTools:
         needs: Annotated[
             Names, Field(description="Tasks (ids or keys) to be done before; submitted already.", max_length=1_000)
         ] = [],  # noqa: B006 — the SDK reads it, nobody writes it
-        requires: Annotated[Names, Field(description="Labels its worker must have.")] = [],  # noqa: B006
+        requires: Annotated[Names, Field(description="Labels its worker must have.")] = [],  # noqa: B006 — as needs
         not_before: Annotated[str, Field(max_length=100, description="ISO 8601, or +15m from now.")] = "",
         expires_at: Annotated[str, Field(max_length=100, description="Nobody takes it from then on; as above.")] = "",
         timeout: Annotated[  # noqa: ASYNC109 — how long the task may run, not this call

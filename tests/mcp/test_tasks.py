@@ -14,6 +14,9 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp.types import TextResourceContents
 
+from ledger.cid import Cid
+from ledger.events import TaskKey
+from scheduler.run_log import log_path
 from scheduler.running.payloads import COMMAND_TYPE, Command, read_payload
 from tests.mcp.serving import MODES, Server, connected, no, ok, run, task, until
 
@@ -183,7 +186,7 @@ def test_logs_are_followed_while_the_task_runs(server: Server) -> None:
         async with connected(server.url) as client:
             await ok(client, "p2p_submit_task", task("talker", priority=10))
             taken = await take(client, "talker")
-            file = server.program.home / "work" / f"{taken['claim']}.log"
+            file = log_path(server.program.home, TaskKey(bytes.fromhex(taken["task_key"])), Cid.parse(taken["claim"]))
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(b"")
             asked = {"task_id": "talker", "claim": taken["claim"], "wait_seconds": 30}
