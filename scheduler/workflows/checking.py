@@ -6,7 +6,7 @@ from scheduler.workflows.findings import Finding, in_order
 from scheduler.workflows.planning import Plan, plan_of
 from scheduler.workflows.reading import Workflow
 from scheduler.workflows.schema_check import check_schema
-from scheduler.workflows.splicing import check_splicing
+from scheduler.workflows.splicing import check_lengths, check_splicing
 from scheduler.workflows.strict import check as check_for_act
 from scheduler.workflows.tags_in_files import read_tags
 
@@ -20,6 +20,7 @@ def check(workflow: Workflow) -> tuple[Plan, tuple[Finding, ...]]:
         *check_schema(workflow),
         *tags.findings,
         *plan.findings,
+        *check_lengths(workflow),
         *check_splicing(workflow),
         *check_for_act(workflow),
     )

@@ -19,6 +19,9 @@ _TOKEN: Final = re.compile(
     r"""(?P<text>'(?:[^']|'')*(?:'|$))|(?P<number>[0-9][0-9A-Za-z_.]*)|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<space>\s+)|(?P<mark>.)""",
     re.DOTALL,
 )
+CHARS_MAX: Final = 21_000
+"""Characters of an expression, as GitHub limits them; of a longer one nothing is known."""
+_DEPTH_MAX: Final = 50
 _WORDS: Final = frozenset(("true", "false", "null", "nan", "infinity"))
 
 _STRANGERS: Final = tuple(
@@ -109,24 +112,27 @@ def texts_in(value: Any) -> Iterator[str]:
 
 def references(expression: str) -> tuple[Reference, ...]:
     """Return what an expression (without `${{ }}`) names, functions and literals left out, in order."""
+    if len(expression) > CHARS_MAX:
+        return ()
     tokens = [found for found in _TOKEN.finditer(expression) if found.lastgroup != "space"]
     found: list[Reference] = []
-    _scan(tokens, 0, found)
+    _scan(tokens, found, 0)
     return tuple(found)
 
 
-def _scan(tokens: list[re.Match[str]], at: int, found: list[Reference]) -> None:
+def _scan(tokens: list[re.Match[str]], found: list[Reference], depth: int) -> None:
+    at = 0
     while at < len(tokens):
         token = tokens[at]
         at += 1
         is_step = at > 1 and _is(tokens, at - 2, ".")  # of what a function returns
         if token.lastgroup != "name" or is_step or token[0].lower() in _WORDS or _is(tokens, at, "("):
             continue
-        steps, at = _path(tokens, at, found)
+        steps, at = _path(tokens, at, found, depth)
         found.append((token[0].lower(), *steps))
 
 
-def _path(tokens: list[re.Match[str]], at: int, found: list[Reference]) -> tuple[list[str], int]:
+def _path(tokens: list[re.Match[str]], at: int, found: list[Reference], depth: int) -> tuple[list[str], int]:
     """Read the steps after a name; what stands computed within brackets is scanned for names of its own."""
     steps: list[str] = []
     while at < len(tokens):
@@ -140,8 +146,8 @@ def _path(tokens: list[re.Match[str]], at: int, found: list[Reference]) -> tuple
                 steps.append(inner[0][0][1:-1].replace("''", "'").lower())
             else:
                 steps.append("*")
-                if len(inner) < len(tokens):
-                    _scan(inner, 0, found)
+                if depth < _DEPTH_MAX:
+                    _scan(inner, found, depth + 1)
             at = end + 1
         else:
             break

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from scheduler.workflows.expressions import Reference, find_expressions, is_strangers, references
+from scheduler.workflows.expressions import CHARS_MAX, Reference, find_expressions, is_strangers, references
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.reading import KeyPath, Workflow
 
@@ -26,6 +26,25 @@ def check_splicing(workflow: Workflow) -> Iterator[Finding]:
             named = [one for one in references(span.inner) if is_strangers(one) and not _is_tame(one, tame)]
             if named:
                 yield _warning(workflow, where, text, span.start, ".".join(named[0]))
+
+
+def check_lengths(workflow: Workflow) -> Iterator[Finding]:
+    """Yield an error for each text with an expression that is longer than GitHub takes: nobody looks into it."""
+    for where, text in _texts((), workflow.content):
+        if len(text) > CHARS_MAX and any(len(span.inner) > CHARS_MAX for span in find_expressions(text)):
+            words = f"an expression has at most {CHARS_MAX} characters"
+            yield workflow.error("expression.length", where, words)
+
+
+def _texts(where: KeyPath, value: Any) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _texts((*where, key), one)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _texts((*where, index), one)
 
 
 def dispatch_inputs(workflow: Workflow) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ workflow.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ VARIABLES: Final = ("WORKFLOW_TAGS", "P2P_TAGS")
 _COMMENT: Final = re.compile(r"#+\s*(?P<kind>P2P|Tags)\s*:(?P<tags>.*)")
 _SEPARATORS: Final = re.compile(r"[,\s]+")
 _NEAR: Final = 0.75
+UNKNOWN_MAX: Final = 50
+"""Unknown tags of a file that are told, each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class _Reader:
             job = owner.of(comment.line, comment.column)
             where: KeyPath = ("jobs", job) if job else ()
             if said["kind"] == "Tags" and not any(map(_is_near, words)):
+                if len(self.findings) >= UNKNOWN_MAX:
+                    continue
                 text = f"`{comment.text[:80]}` names no tag of this scheduler, and is left aside"
                 self.findings.append(self._workflow.warning("tags.comment", where, text, line=comment.line))
                 continue
@@ -146,6 +151,8 @@ class _Reader:
         try:
             yield FoundTag(WorkflowTag(word), line, source)
         except ValueError:
+            if len(self.findings) >= UNKNOWN_MAX:
+                return
             error = UnknownTagError(word)
             advice = f"did you mean {error.nearest.value}?"
             self.findings.append(self._workflow.error("tags.unknown", where, str(error), advice, line=line))
@@ -184,5 +191,6 @@ class _Owners:
         return before[2]
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_near(word: str) -> bool:
     return bool(difflib.get_close_matches(word[:64].lower(), [str(tag) for tag in WorkflowTag], n=1, cutoff=_NEAR))

@@ -20,10 +20,13 @@ FILE_BYTES_MAX: Final = 1_048_576
 NODES_MAX: Final = 20_000
 """Nodes of a file, each alias counted as often as it is used."""
 DEPTH_MAX: Final = 50
+LINE_CHARS_MAX: Final = 65_536
+"""Characters of a line: in longer ones the parser loses itself."""
 
 Scalar: TypeAlias = str | int | float | bool | None
 
 _BREAK: Final = re.compile(r"\r\n|\n|\r")
+_LONG: Final = re.compile(rf"[^\r\n]{{{LINE_CHARS_MAX + 1}}}")
 _BLANKS: Final = re.compile(r"(?<=[|>+0-9-])([ \t]*(?:\r\n|\n|\r))((?: *(?:\r\n|\n|\r))+)")
 """Blank lines at the beginning of a block scalar: the parser minds spaces in them, which mean nothing."""
 _ODD: Final = re.compile("[\x85\u2028\u2029\ufeff]")
@@ -121,6 +124,10 @@ def _decode(data: bytes, path: str) -> str:
         line = len(_BREAK.findall(text, 0, odd.start())) + 1
         words = f"the character U+{ord(odd[0]):04X}, which some programs take for the end of a line, and others do not"
         raise fault(path, line, "yaml.character", words, "remove it")
+    long = _LONG.search(text)
+    if long:
+        line = len(_BREAK.findall(text, 0, long.start())) + 1
+        raise fault(path, line, "yaml.size", f"a line of more than {LINE_CHARS_MAX} characters", "break it")
     return _BLANKS.sub(lambda found: found[1] + found[2].replace(" ", ""), text)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from scheduler.workflows.checking import check
@@ -151,3 +153,28 @@ def test_all_checks_come_in_the_order_of_the_file() -> None:
     lines = [one.line for one in found]
     assert lines == sorted(lines)
     assert {"tags.unknown", "needs.unknown", "schema", "injection"} <= {one.rule for one in found}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        one_job(steps="- run: |\n" + "    ${{ a[b\n" * 6_000),
+        one_job(steps="- run: |\n" + "    ${{ inputs.x }}\n" * 6_000),
+        "# P2P: nothing-known here\n" * 20_000 + one_job(),
+        "# Tags: nothing of ours\n" * 20_000 + one_job(),
+        "env:\n  P2P_TAGS: |\n" + "    p2p-onli p2p-olny\n" * 20_000 + one_job(),
+        "on: push\njobs:\n" + "".join(f"  j{n}: {{needs: j{(n + 1) % 3_000}}}\n" for n in range(3_000)),
+    ],
+    ids=["brackets", "spans", "comments", "others", "tags", "circle"],
+)
+def test_hostile_files_are_judged_in_time(text: str) -> None:
+    """Whatever is repeated in a file, all checks end within seconds."""
+    began = time.monotonic()
+    check(read(text))
+    assert time.monotonic() - began < 60
+
+
+def test_an_expression_has_a_length() -> None:
+    """As on GitHub; of a longer one nothing is known, so that it is an error."""
+    _, found = check(read(one_job(steps="- run: |\n    ${{ 1\n" + "    || 2\n" * 5_000 + "    }}")))
+    assert ("expression.length", 6, True) in [(one.rule, one.line, one.is_error) for one in found]
