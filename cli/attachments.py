@@ -55,8 +55,11 @@ def bytes_of(home: Home, item: Attachment) -> bytes | None:
     return find_bytes(home, item)
 
 
-def attachment_document(home: Home, item: Attachment | None) -> dict[str, Any] | None:
-    """Return an attachment as JSON: as `text` where it is UTF-8, else as `hex`; larger ones by their blob alone."""
+def attachment_document(home: Home | None, item: Attachment | None) -> dict[str, Any] | None:
+    """Return an attachment as JSON: as `text` where it is UTF-8, else as `hex`; larger ones by their blob alone.
+
+    Without a home it is shown where its bytes stand in it.
+    """
     if item is None:
         return None
     document: dict[str, Any] = {"media_type": item.media_type, "size": item.size}
@@ -64,7 +67,7 @@ def attachment_document(home: Home, item: Attachment | None) -> dict[str, Any] |
         document["blob"] = str(item.blob)
     if item.size > _SHOWN_BYTES_MAX:
         return document
-    data = bytes_of(home, item)
+    data = item.data if home is None else bytes_of(home, item)
     if data is None:
         return document | {"missing": True}
     try:

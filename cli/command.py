@@ -31,7 +31,7 @@ class Command(TyperCommand):
         ctx.ensure_object(Settings).headline_on_stdout = self.name in QUICK_START
         if all(param.param_type_name == "option" for param in self.params):
             # Beside positional arguments nobody could tell a value from an argument.
-            args = spread(args, *_spellings(self.params))
+            args = spread(args, *spellings(self.params))
         return super().parse_args(ctx, args)
 
 
@@ -40,7 +40,7 @@ class ArgvCommand(Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read `args` up to `--`."""
-        own, rest = split_argv(args, *_spellings(self.params))
+        own, rest = split_argv(args, *spellings(self.params))
         ctx.meta[_ARGV] = rest
         return super().parse_args(ctx, own)
 
@@ -103,7 +103,7 @@ def split_argv(
     return done, None
 
 
-def _spellings(params: Iterable[Any]) -> tuple[list[str], list[str]]:
+def spellings(params: Iterable[Any]) -> tuple[list[str], list[str]]:
     """Return the spellings of the repeatable options, and of the others that take a value."""
     many: list[str] = []
     one: list[str] = []

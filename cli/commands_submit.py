@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import ArgvCommand, argv_of
+from cli.awaiting import WaitingArgvCommand, seconds_of, wait_for
+from cli.command import argv_of
 from cli.errors import CliError, InputError, tell
-from cli.light import find_light, handed_document, handed_lines
+from cli.light import find_light
 from cli.payload_options import (
     EnvOption,
     InterpreterOption,
@@ -21,16 +22,13 @@ from cli.payload_options import (
     command_fields,
     warn_of_public_secrets,
 )
+from cli.result_text import result_lines
 from cli.session import Session, session_of
+from cli.submission import submit_requests, submitted_lines
 from cli.task_file import read_task, read_tasks
-from cli.task_text import task_hash
 
 if TYPE_CHECKING:
-    from cli.light import Light
-    from scheduler.submitting import SubmitRequest, Submitted
-
-_REQUESTS_AT_ONCE: Final = 1_000
-"""Tasks of a file that are submitted in one durable transaction."""
+    from scheduler.submitting import SubmitRequest
 
 
 class UsageError(CliError):
@@ -39,7 +37,7 @@ class UsageError(CliError):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("submit", cls=ArgvCommand, options_metavar="[OPTIONS] [-- COMMAND...]")(submit)
+    app.command("submit", cls=WaitingArgvCommand, options_metavar="[OPTIONS] [-- COMMAND...]")(submit)
 
 
 def submit(
@@ -83,6 +81,12 @@ def submit(
         str | None,
         typer.Option(metavar="TASKS.json", help="Many tasks: an array, or one object a line; - reads stdin."),
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[TIME]", help="Wait until it is over, printing its log, and end as it ended; no longer than TIME."
+        ),
+    ] = None,
     ledger: Annotated[
         str | None,
         typer.Option(metavar="TOKEN", help="Without a home: what `members token` printed. Else P2P_WORKFLOW_LEDGER."),
@@ -109,10 +113,17 @@ def submit(
     twice.
 
     Without a home, a token and the key in P2P_WORKFLOW_KEY are enough: the tasks are handed to a peer, which has to be
-    up, and success is said when it has them.
+    up, and success is said when it has them. Waiting then rests on what that peer shows: each event is checked, so a
+    peer can hold something back, and cannot make anything up.
     """
+    from ledger.events import TaskKey
+
     session = session_of(context)
+    if wait is not None and file is not None:
+        raise InputError("--wait waits for one task", "submit the file, then `wait` for its tasks")
     light = find_light(session, ledger, via)
+    if light is not None and wait is not None and not light.places():
+        raise InputError("nobody can be asked about the task", "name a peer: --via http://HOST:PORT, or in the token")
     command = command_fields(argv_of(context), script, interpreter, env, put, keep, network, secret, sandbox)
     fields: dict[str, Any] = {
         "task_id": task_id,
@@ -137,10 +148,21 @@ def submit(
         raise InputError("with --file the tasks say everything themselves", "leave out all options but --workflow-id")
     else:
         requests = read_tasks(file, workflow_id, _now_ms())
-    if light is not None:
-        _hand_over(session, light, requests, many=file is not None)
-    else:
-        _submit(session, requests, many=file is not None)
+    documents = submit_requests(session, light, requests)
+    if file is not None:
+        _print_many(session, documents)
+        return
+    (document,) = documents
+    if wait is None or document["earlier"]:
+        session.output.result(document, submitted_lines(document))
+        return
+    for line in submitted_lines(document):
+        session.output.line(line)
+    task = TaskKey(bytes.fromhex(document["task_key"]))
+    waited = wait_for(session, light, task, seconds_of(wait))
+    session.output.result(document | {"result": waited.result, "exit": waited.code}, result_lines(waited.result))
+    if waited.code:
+        raise typer.Exit(waited.code)
 
 
 def _now_ms() -> int:
@@ -163,40 +185,6 @@ def _one(said: dict[str, Any], media_type: str | None, payload: str | None) -> S
         raise InputError(str(error)) from error
 
 
-def _submit(session: Session, requests: list[SubmitRequest], *, many: bool) -> None:
-    from ledger.events import Role
-    from scheduler.actions import submit as submit_tasks
-
-    found: list[Submitted] = []
-    with session.first_use() as home, session.output.progress("submitting tasks", len(requests)) as step:
-        key = session.key(home, Role.SUBMITTER)
-        for start in range(0, len(requests), _REQUESTS_AT_ONCE):
-            some = requests[start : start + _REQUESTS_AT_ONCE]
-            found += submit_tasks(home, key, some)
-            step(len(some))
-    documents = [_document(one) for one in found]
-    if not many:
-        (document,) = documents
-        done = "Task submitted successfully" if document["created"] else "Task already submitted"
-        lines = [f"✓ {done}", f"Task ID: {document['task_id']}", f"Task Hash: {document['task_hash']}"]
-        lines.append(f"Priority: {document['priority']}")
-        if document["earlier"]:
-            lines.append("Done in the previous ledger")
-        session.output.result(document, lines)
-        return
-    _print_many(session, documents)
-
-
-def _hand_over(session: Session, light: Light, requests: list[SubmitRequest], *, many: bool) -> None:
-    """Submit without a home."""
-    handed = light.submit(session, requests)
-    documents = [handed_document(handed, one) for one in handed.tasks]
-    if many:
-        _print_many(session, documents)
-    else:
-        session.output.result(documents[0], handed_lines(handed, documents[0]))
-
-
 def _print_many(session: Session, documents: list[dict[str, Any]]) -> None:
     created = sum(document["created"] for document in documents)
     earlier = sum(document["earlier"] for document in documents)
@@ -212,18 +200,3 @@ def _print_many(session: Session, documents: list[dict[str, Any]]) -> None:
         [f"✓ {created} tasks submitted, {len(documents) - created} already there{done_before}"]
         + [f"  {document['task_id']}  {document['task_key']}" for document in documents],
     )
-
-
-def _document(one: Submitted) -> dict[str, Any]:
-    spec = one.request.spec
-    return {
-        "success": True,
-        "created": one.created,
-        "earlier": one.is_earlier,
-        "task_id": spec.task_id,
-        "workflow_id": spec.workflow_id,
-        "task_hash": task_hash(spec.task_id, spec.workflow_id),
-        "priority": one.request.priority if one.found is None else one.found.priority,
-        "task_key": one.key.hex(),
-        "event_cid": None if one.event is None else str(one.event),
-    }

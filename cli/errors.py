@@ -160,7 +160,7 @@ CODES: Final[dict[str, ExitCode]] = {
     "scheduler.light.handing.ViaError": ExitCode.USAGE,
     "scheduler.light.handing.NobodyTookItError": ExitCode.UNREACHABLE,
     "scheduler.light.waiting.LostContactError": ExitCode.UNREACHABLE,
-    "scheduler.light.waiting.WaitedError": ExitCode.UNREACHABLE,
+    "scheduler.light.waiting.WaitedError": ExitCode.TIME_UP,
 }
 
 ADVICE: Final[dict[str, str]] = {

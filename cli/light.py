@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cli.errors import InputError
 from cli.session import Session
-from cli.task_text import task_hash
 
 if TYPE_CHECKING:
     from ledger.carrier import Carrier
     from ledger.keys import SigningKey
-    from scheduler.light.handing import Handed, HandedTask, Via
+    from scheduler.light.handing import Handed, Via
     from scheduler.light.token import LedgerToken
     from scheduler.light.waiting import Open
     from scheduler.submitting import SubmitRequest
@@ -126,44 +125,3 @@ def _light(text: str, via: Sequence[str] | None) -> Light:
             "name a place: --via http://HOST:PORT, kubo:RPC-URL, file:PATH.car",
         )
     return Light(token, key, vias)
-
-
-# ---- what a submit without a home says
-
-
-def handed_document(handed: Handed, one: HandedTask) -> dict[str, Any]:
-    """Return one task that was handed over, as JSON: the fields of `submit`, and how far it got."""
-    spec = one.request.spec
-    return {
-        "success": True,
-        "created": one.created,
-        "earlier": False,
-        "task_id": spec.task_id,
-        "workflow_id": spec.workflow_id,
-        "task_hash": task_hash(spec.task_id, spec.workflow_id),
-        "priority": one.priority,
-        "task_key": one.key.hex(),
-        "event_cid": str(one.event),
-        "via": handed.via,
-        "how": str(handed.how),
-    }
-
-
-def handed_lines(handed: Handed, document: dict[str, Any]) -> list[str]:
-    """Return the same for people."""
-    from scheduler.light.handing import How
-
-    match handed.how:
-        case How.ACCEPTED:
-            headline = "Task submitted successfully" if document["created"] else "Task already submitted"
-        case How.TOLD:
-            headline = "Task left with an IPFS node"
-        case _:
-            headline = "Task written to a file" if document["created"] else "Task already in the file"
-    return [
-        f"✓ {headline}",
-        f"Task ID: {document['task_id']}",
-        f"Task Hash: {document['task_hash']}",
-        f"Priority: {document['priority']}",
-        f"Event CID: {document['event_cid']}",
-    ]

@@ -22,6 +22,7 @@ from cli import (
     commands_check,
     commands_config,
     commands_dead,
+    commands_github,
     commands_init,
     commands_ipfs,
     commands_keys,
@@ -77,6 +78,7 @@ COMMANDS: Final = (
     commands_workflow,
     commands_config,
     commands_mcp,
+    commands_github,
 )
 """In the order in which `--help` lists them."""
 

@@ -24,8 +24,10 @@ def name_of(home: Home, actor: ActorKey) -> str:
     return seen[1].get(actor) or did_key(actor)
 
 
-def person(home: Home, actor: ActorKey | None) -> dict[str, str] | None:
-    """Return the name and the key of an actor as JSON."""
+def person(home: Home | None, actor: ActorKey | None) -> dict[str, str] | None:
+    """Return the name and the key of an actor as JSON; where there is no home the key is all the name there is."""
     from ledger.keys import did_key
 
-    return None if actor is None else {"name": name_of(home, actor), "key": did_key(actor)}
+    if actor is None:
+        return None
+    return {"name": did_key(actor) if home is None else name_of(home, actor), "key": did_key(actor)}

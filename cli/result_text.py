@@ -31,8 +31,8 @@ class FileInTheWayError(CliError):
     exit_code = ExitCode.REFUSED
 
 
-def result_document(home: Home, result: Result) -> dict[str, Any]:
-    """Return a result as JSON. Within a reading."""
+def result_document(home: Home | None, result: Result) -> dict[str, Any]:
+    """Return a result as JSON. Within a reading; `home` is None for what peers have shown to who has none."""
     record = result.task
     failed = result.failure_class is not None
     return {
@@ -70,7 +70,7 @@ def result_lines(found: dict[str, Any]) -> list[str]:
     if found["tainted_inputs"]:
         lines.append(f"TAINTED: inputs voided by a revocation since: {', '.join(found['tainted_inputs'])}")
     if found["claim"] is not None:
-        lines.append(f"Worker: {found['worker']['name']} {found['worker']['key']}")
+        lines.append(f"Worker: {' '.join(dict.fromkeys(found['worker'].values()))}")
         lines.append(f"Claim: {found['claim']}, attempt {found['attempt']}")
     if found["event_cid"] is not None:
         lines.append(f"Event: {found['event_cid']}, {found['standing']}, at {render_time(found['at'])}")

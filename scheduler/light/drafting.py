@@ -7,7 +7,7 @@ answers of `find_named`. Leaves out handing the events over (scheduler.light.han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ledger.acceptance import Find, Linked, check_alone, linked_event
@@ -106,13 +106,16 @@ def draft(
             raise ConflictError(*name, min(others))
         created_at = now_ms if request.created_at is None else request.created_at
         said = Submit(task, spec, request.priority, created_at, fields)
-        made.tasks.append(LightTask(task, request, said, _parts(request)))
         made.blobs |= request.blobs
+        made.tasks.append(LightTask(task, request, said, _parts(request, made.blobs)))
     return made
 
 
-def _parts(request: SubmitRequest) -> tuple[Cid, ...]:
-    """Return what the event of a request links beside its payload; RequestError for what is nowhere to be had."""
+def _parts(request: SubmitRequest, here: Mapping[Cid, bytes]) -> tuple[Cid, ...]:
+    """Return what the event of a request links beside its payload; RequestError for what is nowhere to be had.
+
+    `here` are the blobs of the requests so far: one can bring what another names.
+    """
     task_id, payload = request.spec.task_id, request.spec.payload
     try:
         asked = None if payload is None or payload.data is None else read_payload(payload.media_type, payload.data)
@@ -121,7 +124,7 @@ def _parts(request: SubmitRequest) -> tuple[Cid, ...]:
     except (PayloadError, BlockError) as error:
         raise RequestError(f"task {task_id!r}: payload: {error}") from error
     parts = () if asked is None else parts_of(asked.all_files)
-    lacking = [part for part in parts if part not in request.blobs]
+    lacking = [part for part in parts if part not in here]
     if lacking:
         raise RequestError(f"task {task_id!r}: its payload names files whose bytes are not here: {lacking[0]}")
     return tuple(dict.fromkeys((*parts, *request.blobs)))

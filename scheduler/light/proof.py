@@ -19,8 +19,10 @@ from ledger.acceptance import SignedEvent, admissions
 from ledger.cid import Cid
 from ledger.events import OPEN_GRANT, OWNER_GRANT, Admission, Event, Genesis, Grant, TaskKey
 from ledger.operation_codec import read_operations
-from ledger.operations import Complete, Fail, Renew, Submit, TaskOperation, Unread
+from ledger.operations import Complete, Fail, Release, Renew, Submit, TaskOperation, Unread
 from ledger.task_asking import TaskAnswer
+
+ClaimOperation = Renew | Release | Fail | Complete
 
 
 class TaskProof:
@@ -68,14 +70,19 @@ class TaskProof:
         """Return the operation of an event on the task, None where there is none that means anything."""
         return operation_on(self.event(cid), self.task)
 
-    def endings(self, claim: Cid) -> list[tuple[Cid, Renew | Fail | Complete]]:
-        """Return renewals and endings of a claim in causal order: whose logs make up the claim's log."""
-        found: list[tuple[int, Cid, Renew | Fail | Complete]] = []
+    def on_claim(self, claim: Cid) -> list[tuple[Cid, ClaimOperation]]:
+        """Return renewals and endings of a claim in causal order."""
+        found: list[tuple[int, Cid, ClaimOperation]] = []
         for cid, signed in self._events.items():
             op = operation_on(signed.event, self.task)
-            if isinstance(op, Renew | Fail | Complete) and op.claim == claim:
+            if isinstance(op, ClaimOperation) and op.claim == claim and self._is_fit(cid, claim):
                 found.append((signed.event.height, cid, op))
         return [(cid, op) for _, cid, op in sorted(found, key=lambda one: one[:2])]
+
+    def _is_fit(self, cid: Cid, claim: Cid) -> bool:
+        """Return whether an event counts, and is by the author of the claim."""
+        made = self._events.get(claim)
+        return cid not in self._void and made is not None and self._events[cid].event.actor == made.event.actor
 
 
 def grant_of(event: Event, ledger: Cid, genesis: Genesis, find: Callable[[Cid], SignedEvent | None]) -> Grant | None:

@@ -1,0 +1,222 @@
+"""The real program without a home: `members token`, `submit` with a token, and waiting, with a home too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.awaiting import with_wait
+from ledger.events import TaskKey
+from ledger.operations import Attachment, Report
+from scheduler.actions import complete, fail, take
+from scheduler.home import Home
+from scheduler.serving import HomeServer
+from tests.cli.program import Program, Ran
+from tests.support.kubo import wait_for
+
+SUBMIT = ("submit", "--task-id", "t", "--workflow-id", "w", "--name", "n")
+
+
+@dataclass
+class Team:
+    """An owner's program, a server of its home, and a runner's program with the pair in its environment."""
+
+    owner: Program
+    runner: Program
+    url: str
+
+    def act(self, do: Callable[[Home, Any, TaskKey], object]) -> threading.Thread:
+        """Take the first task there is, and do something with it, in a thread."""
+
+        def run() -> None:
+            with Home.open(self.owner.home) as home:
+                key = home.members.peer_key("worker")
+                taken = wait_for("a task", lambda: take(home, key), deadline_s=60)
+                assert taken is not None
+                do(home, key, taken.record.key)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Iterator[Team]:
+    """Give the two programs."""
+    owner = Program(tmp_path / "home")
+    owner.ok("init")
+    owner.ok("keys", "generate", "ci")
+    owner.ok("members", "admit", "ci", "--role", "submitter")
+    key = owner.ok("keys", "export", "ci", "-").out.strip()
+    with Home.open(owner.home) as home:
+        server = HomeServer(owner.home, home.keys.load("owner"))
+    with server:
+        url = f"http://127.0.0.1:{server.port}"
+        token = owner.ok("members", "token", "ci", "--url", url).out.strip()
+        (tmp_path / "user").mkdir()
+        yield Team(
+            owner,
+            Homeless(tmp_path / "user" / "none", extra={"P2P_WORKFLOW_KEY": key, "P2P_WORKFLOW_LEDGER": token}),
+            url,
+        )
+
+
+class Homeless(Program):
+    """The program on a machine without a home."""
+
+    def environment(self) -> dict[str, str]:
+        found = super().environment()
+        if "P2P_WORKFLOW_HOME" not in self.extra:
+            del found["P2P_WORKFLOW_HOME"]
+        return found
+
+
+def test_the_token_says_what_is_in_it(team: Team) -> None:
+    """As JSON: ledger, grant, key and places; nothing secret; who may not submit gets none."""
+    document = team.owner.json("members", "token", "ci", "--url", team.url)
+    assert (document["urls"], document["nodes"], document["private"]) == ([team.url], [], False)
+    assert team.owner.json("members", "token", "owner")["grant"] == document["ledger"]
+    assert "names no URL" in team.owner.ok("members", "token", "ci").err
+    team.owner.ok("keys", "generate", "stranger")
+    ran = team.owner.run("members", "token", "stranger", "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (5, "not_a_member")
+
+
+def test_a_submit_without_a_home_says_the_contract_s_lines(team: Team, tmp_path: Path) -> None:
+    """To the letter, with the event beside; again, and as JSON; by flag as by variable; no home is made."""
+    first = team.runner.ok(*SUBMIT, "--priority", "7")
+    lines = first.out.splitlines()
+    assert lines[0] == "✓ Task submitted successfully"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["Task ID", "Task Hash", "Priority", "Event CID"]
+    again = team.runner.json(*SUBMIT, "--priority", "7")
+    assert (again["created"], again["how"], again["via"]) == (False, "accepted", team.url)
+    assert lines[-1] == f"Event CID: {again['event_cid']}"
+    token = team.runner.extra["P2P_WORKFLOW_LEDGER"]
+    flagged = replace(team.runner, extra=team.runner.extra | {"P2P_WORKFLOW_LEDGER": ""})
+    assert flagged.json(*SUBMIT, "--priority", "7", "--ledger", token)["created"] is False
+    assert team.owner.json("show", "t")["task_key"] == again["task_key"]
+    assert list((tmp_path / "user").iterdir()) == []
+
+
+def test_what_is_wrong_with_the_pair_is_told(team: Team) -> None:
+    """Each with its own code and words; a worker's variable, which names the ledger alone, is no token."""
+
+    def run(*more: str, **extra: str) -> Ran:
+        return replace(team.runner, extra=team.runner.extra | extra).run(*SUBMIT, *more, "--json")
+
+    other = team.owner.ok("keys", "export", "owner", "-").out.strip()
+    for ran, code, kind in (
+        (run(P2P_WORKFLOW_LEDGER=""), 2, "input"),
+        (run(P2P_WORKFLOW_KEY=""), 2, "input"),
+        (run(P2P_WORKFLOW_LEDGER="p2pwl1-abc"), 2, "ledger_token"),
+        (run(P2P_WORKFLOW_KEY=other), 5, "token_key"),
+        (run("--via", "ftp://x"), 2, "via"),
+        (run("--via", "http://127.0.0.1:1"), 11, "nobody_took_it"),
+        (run("--via", "kubo:http://127.0.0.1:1"), 11, "nobody_took_it"),
+        (run("--home", "x", "--ledger", "y"), 2, "input"),
+        (run("--via", "http://127.0.0.1:1", P2P_WORKFLOW_HOME=str(team.owner.home)), 2, "input"),
+    ):
+        assert (ran.code, ran.json["error"]["kind"]) == (code, kind), ran.err
+    ledger = team.owner.json("members", "token", "ci")["ledger"]  # as a worker tells it what it runs
+    assert run(P2P_WORKFLOW_LEDGER=ledger, P2P_WORKFLOW_KEY="").json["created"] is True  # in a home of its own
+
+
+def test_many_tasks_and_files_of_a_command(team: Team, tmp_path: Path) -> None:
+    """A file of tasks with needs among them, and a command with files, go without a home as well."""
+    tasks = tmp_path / "tasks.json"
+    tasks.write_text(
+        '[{"task_id": "a", "workflow_id": "w", "name": "n"},'
+        ' {"task_id": "b", "workflow_id": "w", "name": "n", "needs": ["a"]}]'
+    )
+    assert team.runner.json("submit", "--file", str(tasks))["submitted"] == 2
+    assert team.runner.json("submit", "--file", str(tasks))["already"] == 2
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(3_000_000))
+    sent = team.runner.ok(*SUBMIT, "--put", f"{big}=in/big", "--json", "--", "cat", "in/big")
+    assert sent.json["created"] is True
+    with Home.open(team.owner.home) as home, home.reading():
+        assert home.intake.blobs.wanted() == ()
+
+
+@pytest.mark.parametrize("has_home", [False, True], ids=["without", "with"])
+def test_who_waits_ends_as_the_task_ends(team: Team, has_home: bool) -> None:
+    """With a home and without one alike: the log on stdout, the result after it, the exit code of the command."""
+    program = team.owner if has_home else team.runner
+
+    def succeed(home: Home, key: Any, task: TaskKey) -> None:
+        complete(home, key, task, report=Report(exit_code=0), log=Attachment("text/plain", data=b"all is well\n"))
+
+    thread = team.act(succeed)
+    ran = program.ok(*SUBMIT, "--wait", "60s")
+    thread.join()
+    assert "all is well\n" in ran.out
+    assert ran.out.startswith("✓ Task submitted successfully\n")
+    assert "Status: done" in ran.out
+    assert program.json(*SUBMIT, "--wait")["result"]["status"] == "done"
+
+    def break_(home: Home, key: Any, task: TaskKey) -> None:
+        fail(home, key, task, failure_class="payload", error="broken", report=Report(exit_code=7))
+
+    thread = team.act(break_)
+    failed = program.run("submit", "--task-id", "f", *SUBMIT[3:], "--max-attempts", "1", "--wait=60s", "--json")
+    thread.join()
+    assert (failed.code, failed.json["exit"]) == (7, 7)
+    assert failed.json["result"]["failure"] == {"class": "payload", "error": "broken"}
+    late = program.run("submit", "--task-id", "l", *SUBMIT[3:], "--wait=1s", "--json")
+    assert (late.code, late.json["error"]["exit_code"]) == (13, 13)
+    assert "when the time to wait is over" in late.err
+
+
+def test_an_optional_value_is_told_from_what_follows() -> None:
+    """`--wait` by itself, before an option, with a value either way; and as the value of another option."""
+    for line, wanted in (
+        (["--wait"], ["--wait=ever"]),
+        (["--wait", "--json"], ["--wait=ever", "--json"]),
+        (["--wait", "5m"], ["--wait", "5m"]),
+        (["--wait=5m"], ["--wait=5m"]),
+        (["--name", "--wait"], ["--name", "--wait"]),
+        (["--", "--wait"], ["--", "--wait"]),
+    ):
+        assert with_wait(line, ["--name", "--wait"]) == wanted
+
+
+def test_the_action_installs_the_program_where_it_is_not(tmp_path: Path) -> None:
+    """The script of action.yml makes an environment with the Python it is told, and installs its own checkout."""
+    action = (Path(__file__).parents[2] / "action.yml").read_text(encoding="utf-8")
+    script = "".join(line[8:] + "\n" for line in action.split("      run: |\n")[1].splitlines())
+    log = tmp_path / "log"
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {log}\n'
+        'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi\n'
+        'if [ "$2" = pip ]; then cp "$0" "$(dirname "$0")/p2p-workflow"; fi\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    for name in ("bash", "mkdir", "cp", "dirname", "sh"):
+        (tmp_path / "bin" / name).symlink_to(Path("/bin") / name)
+    for _ in range(2):
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            check=True,
+            env={
+                "PATH": str(tmp_path / "bin"),
+                "RUNNER_TEMP": str(tmp_path),
+                "P2P_ACTION_PYTHON": str(python),
+                "P2P_ACTION_PATH": "/the action",
+            },
+        )
+    place = tmp_path / "p2p-workflow-venv"
+    assert log.read_text().splitlines() == [
+        f"-m venv {place}",
+        "-m pip install --quiet --disable-pip-version-check /the action",
+        "github submit",
+        "github submit",
+    ]
