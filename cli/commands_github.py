@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,23 +17,18 @@ import typer
 from cli.awaiting import Waited, seconds_of, wait_for
 from cli.command import Command, Group
 from cli.errors import InputError, tell
+from cli.github_inputs import Inputs, number, request_of
 from cli.github_runner import add_summary, annotation, plain_lines, say, set_outputs, table
 from cli.light import find_light
 from cli.output import printable
-from cli.payload_options import warn_of_public_secrets
 from cli.result_text import result_lines
 from cli.session import Session, session_of
 from cli.submission import submit_requests, submitted_lines
-from cli.task_file import read_task
 
 if TYPE_CHECKING:
     from cli.light import Light
-    from scheduler.submitting import SubmitRequest
 
-PREFIX: Final = "P2P_ACTION_"
-"""What the variables begin with that hold the action's inputs."""
-_FLAGS: Final = {"": False, "true": True, "false": False}
-_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_NOT_OF_WORKFLOWS: Final = ("command", "script", "shell", "name", "needs", "requires", "env", "secrets", "put", "keep")
 
 
 def register(app: typer.Typer) -> None:
@@ -60,51 +54,15 @@ def submit(context: typer.Context) -> None:
         told = tell(error)
         words = str(error) if told is None else told.message
         advice = "" if told is None or not told.advice else f"\nwhat to do: {told.advice}"
-        say(annotation("error", words + advice + _event_words(rows), title="Not submitted" if not rows else "P2P task"))
+        title = "P2P task" if rows else "Not submitted"
+        for finding in getattr(error, "findings", ()):
+            if finding.is_error:
+                say(annotation("error", finding.words, title=title, file=finding.path, line=finding.line))
+        say(annotation("error", words + advice + _event_words(rows), title=title))
         _summarize("✗", rows | {"Error": words})
         raise
     if code:
         raise typer.Exit(code)
-
-
-class Inputs:
-    """The inputs of the action, by name; those that are empty say nothing."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, name: str) -> str | None:
-        """Return an input, None where it is empty."""
-        return self._environ.get(PREFIX + name.upper().replace("-", "_"), "").strip() or None
-
-    def words(self, name: str) -> list[str] | None:
-        """Return an input as words, parted by blanks, line ends and commas."""
-        return (self.text(name) or "").replace(",", " ").split() or None
-
-    def lines(self, name: str) -> list[str] | None:
-        """Return the lines of an input, those that are empty left out."""
-        return [line.strip() for line in (self.text(name) or "").splitlines() if line.strip()] or None
-
-    def flag(self, name: str) -> bool:
-        """Return whether an input is true; InputError for what is neither true nor false."""
-        text = (self.text(name) or "").lower()
-        if text not in _FLAGS:
-            raise InputError(f"input {name}: true or false is wanted, not {text!r}")
-        return _FLAGS[text]
-
-    def pairs(self, name: str) -> dict[str, str] | None:
-        """Return lines `NAME=value` as a mapping."""
-        pairs: dict[str, str] = {}
-        for line in self.lines(name) or ():
-            key, equals, value = line.partition("=")
-            if not equals or not key:
-                raise InputError(f"input {name}: NAME=value is wanted on each line, not {line!r}")
-            pairs[key] = value
-        return pairs or None
-
-    def github(self, name: str) -> str:
-        """Return what the runner says of the run, "" where it says nothing."""
-        return self._environ.get(f"GITHUB_{name}", "").strip()
 
 
 class _Step:
@@ -126,13 +84,83 @@ class _Step:
         light = find_light(self._session, None, inputs.lines("via"))
         if light is not None and wait and not light.places():
             raise InputError("nobody can be asked about the task", "name a peer's URL in the ledger token, or in via")
+        file = inputs.text("workflow")
+        if file is not None:
+            return self._run_workflow(light, file, timeout_s, wait=wait)
         request = request_of(self._session, inputs)
         (document,) = submit_requests(self._session, light, [request])
         self._tell_submitted(document)
         if not wait or document["earlier"]:
-            _summarize("✓", self._rows)
-            return 0
+            return self._end("✓", 0)
         return self._wait(light, document, timeout_s)
+
+    def _run_workflow(self, light: Light | None, file: str, timeout_s: float | None, *, wait: bool) -> int:
+        """Submit a workflow file; wait for its tasks one after the other, and end as the first that is not done."""
+        from cli.commands_workflow_submit import submit_file, submitted_run_lines
+
+        inputs = self._inputs
+        for name in _NOT_OF_WORKFLOWS:
+            if inputs.text(name) is not None:
+                raise InputError(f"input {name} is not for a workflow file", "its jobs say that themselves")
+        document = submit_file(
+            self._session,
+            light,
+            file,
+            inputs.lines("inputs"),
+            network=inputs.flag("network"),
+            priority=number(inputs, "priority") or 5,
+            workflow_id=inputs.text("workflow-id"),
+            run_id=inputs.text("task-id") or inputs.github("RUN_ID") or None,
+        )
+        tasks = document["tasks"]
+        for line in submitted_run_lines(document):
+            say(printable(line))
+        events = list(dict.fromkeys(task["event_cid"] for task in tasks if task["event_cid"] is not None))
+        keys = "\n".join(task["task_key"] for task in tasks)
+        created = sum(task["created"] for task in tasks)
+        self._rows |= {
+            "Workflow": document["workflow_id"],
+            "Run": document["run_id"],
+            "Event": ", ".join(events) or "-",
+        }
+        self._rows |= {"Tasks": ", ".join(task["task_id"] for task in tasks), "Task key": ", ".join(keys.split())}
+        self._rows["Status"] = f"{created} submitted, {len(tasks) - created} were there already"
+        set_outputs({"task-key": keys, "event-cid": "\n".join(events), "created": "true" if created else "false"})
+        words = f"{document['workflow_id']}: {len(tasks)} tasks\nevent {self._rows['Event']}"
+        say(annotation("notice", words, title="P2P workflow submitted"))
+        return self._wait_all(light, tasks, timeout_s) if wait else self._end("✓", 0)
+
+    def _wait_all(self, light: Light | None, tasks: list[dict[str, Any]], timeout_s: float | None) -> int:
+        from ledger.events import TaskKey
+
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        results: list[dict[str, Any]] = []
+        codes: list[int] = []
+        for task in tasks:
+            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+            with plain_lines(f"Log of {task['task_id']}"):
+                waited = wait_for(self._session, light, TaskKey(bytes.fromhex(task["task_key"])), left_s)
+            results.append(waited.result)
+            codes.append(waited.code)
+            self._rows[task["task_id"]] = waited.result["status"]
+            if waited.code:
+                words = f"{task['task_id']} is {waited.result['status']}\nevent {task['event_cid']}"
+                say(annotation("error", words, title="P2P task failed"))
+        code = next(filter(None, codes), 0)
+        outputs = {one["task_id"]: one["outputs"] for one in results}
+        set_outputs(
+            {
+                "status": "done" if not code else next(one["status"] for one in results if one["status"] != "done"),
+                "exit-code": str(code),
+                "outputs": json.dumps(outputs, ensure_ascii=False),
+                "result": json.dumps(results, ensure_ascii=False),
+            }
+        )
+        return self._end("✗" if code else "✓", code)
+
+    def _end(self, mark: str, code: int) -> int:
+        _summarize(mark, self._rows)
+        return code
 
     def _tell_submitted(self, document: dict[str, Any]) -> None:
         for line in submitted_lines(document):
@@ -194,89 +222,7 @@ class _Step:
             words = f"{self._rows['Task']} is {result['status']}" + (f": {failure}" if failure else "")
             exit_words = "" if code is None else f", exit code {code}"
             say(annotation("error", words + exit_words + _event_words(self._rows), title="P2P task failed"))
-        _summarize("✗" if waited.code else "✓", self._rows)
-
-
-def request_of(session: Session, inputs: Inputs) -> SubmitRequest:
-    """Return the request that the inputs make; raise InputError for what is none."""
-    command = _command(inputs)
-    warn_of_public_secrets(session.output, command)
-    workflow, job = inputs.github("WORKFLOW"), inputs.github("JOB")
-    task_id = "-".join(filter(None, (inputs.github("RUN_ID"), _NAME.sub("-", job))))
-    fields: dict[str, Any] = {
-        "task_id": inputs.text("task-id") or task_id or None,
-        "workflow_id": inputs.text("workflow-id") or workflow or None,
-        "name": inputs.text("name")
-        or " / ".join(filter(None, (inputs.github("WORKFLOW"), inputs.github("JOB"))))
-        or None,
-        "tags": inputs.words("tags"),
-        "priority": _number(inputs, "priority"),
-        "needs": inputs.words("needs"),
-        "requires": inputs.words("requires"),
-        "timeout": inputs.text("task-timeout"),
-        "max_attempts": _number(inputs, "max-attempts"),
-        "command": command,
-    }
-    try:
-        return read_task({name: value for name, value in fields.items() if value is not None}, None, _now_ms())
-    except ValueError as error:  # as P2PTask and the readers of times and tags raise it
-        if tell(error) is not None:
-            raise  # it has a kind of its own
-        raise InputError(str(error)) from error
-
-
-def _command(inputs: Inputs) -> dict[str, Any] | None:
-    """Return what the inputs say of a command, as a file of tasks has it; None where they say nothing."""
-    line, script = inputs.text("command"), inputs.text("script")
-    if line is not None and script is not None:
-        raise InputError("inputs command and script: a task has one of them", "leave one out")
-    said = {
-        "argv": None if line is None else _argv(line),
-        "script": script,
-        "interpreter": inputs.text("shell"),
-        "env": inputs.pairs("env"),
-        "put": inputs.lines("put"),
-        "keep": inputs.lines("keep"),
-        "network": inputs.flag("network") or None,
-        "secrets": inputs.words("secrets"),
-        "sandbox": inputs.text("sandbox"),
-    }
-    found = {name: value for name, value in said.items() if value is not None}
-    if found and line is None and script is None:
-        raise InputError(f"input {next(iter(found))} is about a command, and there is none", "give command, or script")
-    return found or None
-
-
-def _argv(line: str) -> list[str]:
-    if line.startswith("["):
-        try:
-            words = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"input command: no JSON: {error}") from None
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise InputError("input command: a JSON list of texts is wanted")
-        return words
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise InputError(
-            f"input command: {error}", "quotes part words as in a shell; nothing else means anything"
-        ) from None
-
-
-def _number(inputs: Inputs, name: str) -> int | None:
-    text = inputs.text(name)
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdecimal():
-        raise InputError(f"input {name}: a whole number is wanted, not {text!r}")
-    return int(text)
-
-
-def _now_ms() -> int:
-    from scheduler.place import wall_clock_ms
-
-    return wall_clock_ms()
+        self._end("✗" if waited.code else "✓", waited.code)
 
 
 def _event_words(rows: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ import typer
 from cli.awaiting import WaitingArgvCommand, seconds_of, wait_for
 from cli.command import argv_of
 from cli.errors import CliError, InputError, tell
-from cli.light import find_light
+from cli.light import LedgerOption, ViaOption, find_light
 from cli.payload_options import (
     EnvOption,
     InterpreterOption,
@@ -87,17 +87,8 @@ def submit(
             metavar="[TIME]", help="Wait until it is over, printing its log, and end as it ended; no longer than TIME."
         ),
     ] = None,
-    ledger: Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", help="Without a home: what `members token` printed. Else P2P_WORKFLOW_LEDGER."),
-    ] = None,
-    via: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE...",
-            help="With a token: http://HOST:PORT, kubo:RPC-URL or file:PATH.car, the first that does. [the token's]",
-        ),
-    ] = None,
+    ledger: LedgerOption = None,
+    via: ViaOption = None,
 ) -> None:
     """Submit a task, or many.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +10,13 @@ import typer
 
 from cli.command import Command
 from cli.errors import InputError, MissingError
+from cli.light import LedgerOption, ViaOption, find_light
 from cli.session import Session, session_of
 from cli.workflow_files import read_file
 
 if TYPE_CHECKING:
+    from cli.light import Light
+    from scheduler.light.handing import HandedTask
     from scheduler.submitting import Submitted
     from scheduler.workflows.planning import Plan
     from scheduler.workflows.reading import Workflow
@@ -52,6 +56,8 @@ def submit(
     run_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Begins the names of the tasks. [a digest of file, source, inputs]")
     ] = None,
+    ledger: LedgerOption = None,
+    via: ViaOption = None,
 ) -> None:
     """Submit the jobs of a workflow file: each job, and each leg of a matrix, is one task.
 
@@ -60,26 +66,68 @@ def submit(
     and only where `workflow lint` finds no error. The same submission again is the same tasks; with another --run-id
     the same runs again.
     """
-    from cli.workflow_text import counted
-    from ledger.events import Role
-    from scheduler.workflows.submission import submit_run
-
     session = session_of(context)
+    light = find_light(session, ledger, via)
+    document = submit_file(
+        session,
+        light,
+        file,
+        inputs,
+        event=event,
+        ref=ref,
+        source=source,
+        jobs=jobs,
+        network=network,
+        priority=priority,
+        workflow_id=workflow_id,
+        run_id=run_id,
+    )
+    session.output.result(document, submitted_run_lines(document))
+
+
+def submit_file(
+    session: Session,
+    light: Light | None,
+    file: str,
+    inputs: list[str] | None = None,
+    *,
+    event: str | None = None,
+    ref: str | None = None,
+    source: str | None = None,
+    jobs: list[str] | None = None,
+    network: bool = False,
+    priority: int = 5,
+    workflow_id: str | None = None,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Submit the jobs of a workflow file, with a home or (`light`) without one; return what came of it."""
+    from ledger.events import Role
+    from scheduler.workflows.submission import submit_run, tasks_of
+
     workflow, plan = _checked(session, file)
     run, packed = _run(session, workflow, plan, _pairs(inputs), event, ref, source, network=network)
     run = _replaced(run, _known(plan, jobs), priority, workflow_id, run_id)
+    if light is not None:
+        made = tasks_of(light.token.ledger, light.key.actor, run)
+        handed = light.submit(session, [task.request for task in made.tasks])
+        document = _document(run, made, handed.tasks, packed)
+        return document | {"via": handed.via, "how": str(handed.how)}
     with session.first_use() as home:
         made, done = submit_run(home, session.key(home, Role.SUBMITTER), run)
-    document = _document(run, made, done, packed)
-    created = sum(one.created for one in done)
-    session.output.result(
-        document,
-        [
-            f"✓ {document['workflow_id']}: {counted(created, 'task')} submitted, {len(done) - created} already there",
-            f"Run: {made.run_id}",
-            *(f"  {task['task_id']}  {task['task_key']}" for task in document["tasks"]),
-        ],
-    )
+    return _document(run, made, done, packed)
+
+
+def submitted_run_lines(document: dict[str, Any]) -> list[str]:
+    """Return what is printed of a workflow that was submitted."""
+    from cli.workflow_text import counted
+
+    tasks = document["tasks"]
+    created = sum(task["created"] for task in tasks)
+    return [
+        f"✓ {document['workflow_id']}: {counted(created, 'task')} submitted, {len(tasks) - created} already there",
+        f"Run: {document['run_id']}",
+        *(f"  {task['task_id']}  {task['task_key']}" for task in tasks),
+    ]
 
 
 def _checked(session: Session, file: str) -> tuple[Workflow, Plan]:
@@ -184,7 +232,9 @@ def _replaced(run: Run, jobs: tuple[str, ...], priority: int, workflow_id: str |
     return replace(run, jobs=jobs, priority=priority, workflow_id=workflow_id, run_id=run_id)
 
 
-def _document(run: Run, made: RunTasks, done: list[Submitted], packed: Source | None) -> dict[str, Any]:
+def _document(
+    run: Run, made: RunTasks, done: Sequence[Submitted | HandedTask], packed: Source | None
+) -> dict[str, Any]:
     source = None if made.source is None else made.source.to_json() | {"files": 0 if packed is None else packed.files}
     return {
         "success": True,

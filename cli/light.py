@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from cli.errors import InputError
 from cli.session import Session
@@ -21,6 +23,18 @@ if TYPE_CHECKING:
     from scheduler.light.token import LedgerToken
     from scheduler.light.waiting import Open
     from scheduler.submitting import SubmitRequest
+
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(metavar="TOKEN", help="Without a home: what `members token` printed. Else P2P_WORKFLOW_LEDGER."),
+]
+ViaOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PLACE...",
+        help="With a token: http://HOST:PORT, kubo:RPC-URL or file:PATH.car, the first that does. [the token's]",
+    ),
+]
 
 LEDGER_VARIABLE: Final = "P2P_WORKFLOW_LEDGER"
 VIA_VARIABLE: Final = "P2P_WORKFLOW_VIA"

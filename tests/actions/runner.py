@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -38,28 +39,29 @@ class Runner:
     folder: Path
     secrets: dict[str, str] = field(default_factory=dict)
 
-    def run(self, workflow: str, *more: str, event: str = "workflow_dispatch", name: str = "flow.yml") -> Ran:
-        """Run a workflow, as act runs it after a push of it; `more` are options of act."""
-        with self.start(workflow, *more, event=event, name=name) as process:
+    def run(self, workflow: str, *more: str, files: Mapping[str, str] | None = None) -> Ran:
+        """Run a workflow, as it is dispatched after a push of it and of `files`; `more` are options of act."""
+        with self._start(workflow, more, files or {}) as process:
             out, _ = process.communicate(timeout=DEADLINE_S)
         return Ran(process.returncode, out)
 
-    def start(self, workflow: str, *more: str, event: str, name: str = "flow.yml") -> subprocess.Popen[str]:
-        """Start to run a workflow."""
+    def _start(self, workflow: str, more: Sequence[str], files: Mapping[str, str]) -> subprocess.Popen[str]:
         repository = self.folder / "repository"
-        place = repository / ".github" / "workflows" / name
+        place = repository / ".github" / "workflows" / "flow.yml"
         if not repository.exists():
             place.parent.mkdir(parents=True)
             (repository / "action.yml").write_bytes((ROOT / "action.yml").read_bytes())
             subprocess.run([*_GIT, "init", "-q", "-b", "main", "."], cwd=repository, check=True)
-        place.write_text(workflow, encoding="utf-8")
+        for path, text in {**files, str(place.relative_to(repository)): workflow}.items():
+            (repository / path).write_text(text, encoding="utf-8")
         subprocess.run([*_GIT, "add", "-A"], cwd=repository, check=True)
-        subprocess.run([*_GIT, "commit", "-q", "--allow-empty", "-m", "flow"], cwd=repository, check=True)
+        if subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=repository, check=False).returncode:
+            subprocess.run([*_GIT, "commit", "-q", "-m", "flow"], cwd=repository, check=True)  # a re-run has none
         secrets = self.folder / "secrets"
         secrets.write_text("".join(f"{name}={value}\n" for name, value in self.secrets.items()), encoding="utf-8")
         return subprocess.Popen(
             [
-                *(str(BIN / "act"), event, "-P", "ubuntu-latest=-self-hosted"),
+                *(str(BIN / "act"), "workflow_dispatch", "-P", "ubuntu-latest=-self-hosted"),
                 *("-W", str(place.relative_to(repository)), "--secret-file", str(secrets), "--no-cache-server", *more),
             ],
             cwd=repository,

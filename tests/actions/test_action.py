@@ -255,3 +255,51 @@ def test_files_of_the_repository_go_with_it(team: Team) -> None:
     (file,) = payload_of(team.task("1-build")).files.values()
     with team.peer.home.reading():
         assert all(part.codec == CODEC_RAW and team.peer.home.intake.blobs.has(part) for part in file.parts)
+
+
+FLOW = """
+name: Inner
+on:
+  workflow_dispatch:
+    inputs:
+      level: {type: string, default: low}
+env:
+  WORKFLOW_TAGS: p2p-only
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo one
+  check:
+    needs: build
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo two
+"""
+
+
+def test_a_workflow_file_becomes_tasks(team: Team) -> None:
+    """Each of its jobs is a task at the peer, with its needs, in order; run again they are the same."""
+    for created in ("true", "false"):
+        inputs = ("workflow: inner.yml", "inputs: |", "  level=high", "priority: 9")
+        ran = team.runner.run(with_action(*inputs), files={"inner.yml": FLOW})
+        assert ran.code == 0, ran.out
+        outputs = outputs_of(ran)
+        assert outputs["created"] == created
+        keys = outputs["task-key"].split()
+        with team.peer.home.reading():
+            tasks = list(team.peer.home.tasks.open_tasks())
+        assert sorted(task.key.hex() for task in tasks) == sorted(keys)
+        assert sorted(len(task.spec.needs) for task in tasks) == [0, 1]
+        assert {(task.spec.workflow_id, task.priority) for task in tasks} == {("Inner", 9)}
+        with team.peer.home.reading():
+            assert team.peer.home.intake.blobs.wanted() == ()  # file and source are there, too
+
+
+def test_a_workflow_file_with_an_error_is_annotated_where_it_is(team: Team) -> None:
+    """The annotation has file and line of the fault."""
+    broken = FLOW.replace("needs: build", "needs: nobody")
+    ran = team.runner.run(with_action("workflow: inner.yml"), files={"inner.yml": broken})
+    assert ran.code == 1
+    assert "::error file=inner.yml,line=" in ran.out
+    assert "### ✗ P2P task" in ran.out
