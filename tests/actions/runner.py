@@ -6,6 +6,7 @@ Jobs run on this machine, in a copy of the repository, with the programs under t
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,12 @@ class Runner:
     def run(self, workflow: str, *more: str, files: Mapping[str, str] | None = None) -> Ran:
         """Run a workflow, as it is dispatched after a push of it and of `files`; `more` are options of act."""
         with self._start(workflow, more, files or {}) as process:
-            out, _ = process.communicate(timeout=DEADLINE_S)
+            try:
+                out, _ = process.communicate(timeout=DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # act with what it has started
+                out, _ = process.communicate()
+                raise AssertionError(f"the workflow does not end:\n{out}") from None
         return Ran(process.returncode, out)
 
     def _start(self, workflow: str, more: Sequence[str], files: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -70,6 +76,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def _environment(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from crdt.records import TaskRecord
 from ledger.cid import CODEC_RAW
+from ledger.keys import SigningKey, did_key
 from ledger.operations import Attachment, Report
 from scheduler.actions import complete, fail, take
 from scheduler.running.outputs import Outputs, write_outputs
@@ -194,6 +196,40 @@ def test_a_command_that_fails_fails_the_step(team: Team) -> None:
     assert "::error title=P2P task failed::t is dead: payload: exit code 3%0A::error::forged, exit code 3" in ran.out
     assert f"event {task.submits[0]}" in ran.out
     assert "| Failure | payload\\: exit code 3\\\\n\\:\\:error\\:\\:forged |" in ran.out
+
+
+def test_a_real_worker_does_it(team: Team) -> None:
+    """The whole way: the step submits, a worker runs the script, log and outputs come back, and so does a failure."""
+    peer = team.peer.program
+    peer.ok("worker", "policy", "init")
+    policy = team.peer.folder / "worker.toml"
+    key = SigningKey.from_text(team.runner.secrets["P2P_WORKFLOW_KEY"])
+    rule = ("[[allow]]", 'name = "ci"', f'submitters = ["{did_key(key.actor)}"]', 'payloads = ["command"]')
+    policy.write_text("\n".join((*rule, 'interpreters = ["sh"]', "")), encoding="utf-8")
+    worker = subprocess.Popen(
+        peer.command("worker", "run"), env=peer.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        script = ("script: |", "  echo working", '  echo "answer=42" >> "$P2P_WORKFLOW_OUTPUT"', "  exit $CODE")
+        for code, wanted in ((0, "done"), (5, "dead")):
+            inputs = (
+                f"task-id: t{code}",
+                *script,
+                "shell: sh",
+                f"env: CODE={code}",
+                "max-attempts: 1",
+                "wait: true",
+                "timeout: 100s",
+            )
+            ran = team.runner.run(with_action(*inputs, "wait: true", "timeout: 100s"))
+            outputs = outputs_of(ran)
+            assert (outputs["status"], outputs["exit-code"]) == (wanted, str(code)), ran.out
+            assert "working" in ran.lines
+            assert ran.code == bool(code)
+            assert code or json.loads(outputs["outputs"]) == {"answer": "42"}
+    finally:
+        worker.terminate()
+        worker.wait(60)
 
 
 @pytest.mark.parametrize(
