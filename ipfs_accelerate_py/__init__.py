@@ -13,13 +13,17 @@ from scheduler.hamming import calculate_hamming_distance  # noqa: E402 - after t
 from scheduler.scheduler import P2PWorkflowScheduler  # noqa: E402 - after the check
 from scheduler.tags import WorkflowTag  # noqa: E402 - after the check
 from scheduler.task import P2PTask, Payload  # noqa: E402 - after the check
+from scheduler.working.handlers import HandledTask  # noqa: E402 - after the check
+from scheduler.working.worker import Until  # noqa: E402 - after the check
 
 __all__ = [
     "FibonacciHeap",
+    "HandledTask",
     "MerkleClock",
     "P2PTask",
     "P2PWorkflowScheduler",
     "Payload",
+    "Until",
     "WorkflowTag",
     "calculate_hamming_distance",
 ]

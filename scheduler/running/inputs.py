@@ -37,7 +37,7 @@ class InputMissingError(Exception):
 def run_environment(job: Job, inside: str) -> dict[str, str]:
     """Return the variables by which a run knows what it is; it sees its folder as `inside`."""
     return {
-        "P2P_WORKFLOW_LEDGER": str(job.ledger),
+        "P2P_WORKFLOW_LEDGER_CID": str(job.ledger),
         "P2P_WORKFLOW_TASK_KEY": job.task.hex(),
         "P2P_WORKFLOW_TASK_ID": job.spec.task_id,
         "P2P_WORKFLOW_WORKFLOW_ID": job.spec.workflow_id,

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from scheduler.running.bubblewrap import PROBE_FLAGS, drop_command, drop_flags, own_user
-from scheduler.running.job import Level
+from scheduler.running.job import Level, Permit
 
 _PROBE_S: Final = 20
 _INSTALL: Final = "install it, on Debian or Ubuntu: apt-get install bubblewrap"
@@ -39,6 +39,16 @@ def require(level: Level) -> None:
     why = available()[level]
     if why is not None:
         raise LevelMissingError(f"sandbox level {level}: {why}")
+
+
+def why_not(permit: Permit) -> str | None:
+    """Return why this machine cannot run anything under a permit, None where it can."""
+    why = available()[permit.level]
+    if why is not None:
+        return f"sandbox level {permit.level}: {why}"
+    if permit.level is Level.PROCESS and permit.limits.processes is not None and os.geteuid() == 0:
+        return f"the limit of processes does not bind root at level {Level.PROCESS}"
+    return None
 
 
 def forget() -> None:

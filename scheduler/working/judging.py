@@ -1,6 +1,7 @@
 """What a worker's policy says of a task of a home: one answer for the worker, `explain` and `worker policy check`.
 
-Reads the payload and whether the submitter is a member; the policy itself is judged by scheduler.working.policy.
+Reads the payload, whether the submitter is a member, and what this machine can give; the policy itself is judged by
+scheduler.working.policy.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ledger.keys import ActorKey
 from ledger.operations import Attachment, Spec
 from scheduler.home import Home
 from scheduler.running.job import Permit
+from scheduler.running.levels import why_not
 from scheduler.running.payloads import COMMAND_TYPE, WORKFLOW_JOB_TYPE, Payload, PayloadError, read_payload
 from scheduler.working.policy import Denial, WorkerPolicy, judge
 
@@ -65,6 +67,9 @@ def judge_task(home: Home, policy: WorkerPolicy, record: TaskRecord) -> Judgemen
     verdict = judge(policy, record.submitter, spec, payload, is_member=is_member(home, record.submitter))
     if isinstance(verdict, Denial):
         return Judgement(payload=payload, reasons=verdict.reasons)
+    why = why_not(verdict)
+    if why is not None:  # claimed all the same, it would use up its attempts here
+        return Judgement(payload=payload, reasons=(f"rule {verdict.rule!r} asks for what this machine lacks: {why}",))
     return Judgement(permit=verdict, payload=payload)
 
 

@@ -84,7 +84,7 @@ def test_it_knows_what_it_is(runner: CommandRunner, folder: Path, level: Level) 
     assert (
         found.items()
         >= {
-            "P2P_WORKFLOW_LEDGER": str(LEDGER),
+            "P2P_WORKFLOW_LEDGER_CID": str(LEDGER),
             "P2P_WORKFLOW_TASK_KEY": KEY.hex(),
             "P2P_WORKFLOW_TASK_ID": "task-1",
             "P2P_WORKFLOW_WORKFLOW_ID": "flow",

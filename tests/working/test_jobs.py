@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +20,9 @@ from scheduler.run_log import read_log
 from scheduler.running.files import FileRef, split
 from scheduler.running.job import FailureClass, Job, Live, Outcome
 from scheduler.running.payloads import OUTPUTS_TYPE, Command
-from scheduler.working.folders import WorkFolders, clean_up
+from scheduler.working.folders import WorkFolders, clean_up, remove_tree
 from scheduler.working.jobs import JobWork
+from scheduler.working.judging import judge_task
 from scheduler.working.policy_file import PolicyFile
 from scheduler.working.worker import Until
 from tests.working.shop import Shop
@@ -102,6 +105,19 @@ def test_what_the_policy_does_not_allow_is_left_to_others(shop: Shop) -> None:
     with shop.running(done, until=Until.DRAINED) as at:
         at.wait()
     assert (shop.status(good), shop.status(bad), shop.record(bad).claims) == ("done", "ready", ())
+
+
+def test_what_this_machine_cannot_give_is_not_claimed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that asks for what the machine lacks allows nothing here, and says why; no attempt is used up."""
+    path = shop.allow('sandbox = "process"\n[allow.limits]\nprocesses = 5\n')
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    task = shop.submit("t", COMMAND)
+    with shop.running(done, until=Until.DRAINED) as at:
+        at.wait()
+    assert (shop.status(task), shop.record(task).claims) == ("ready", ())
+    with shop.home.reading():
+        (why,) = judge_task(shop.home, PolicyFile(path).current(), shop.record(task)).reasons
+    assert "this machine lacks: the limit of processes does not bind root" in why
 
 
 def test_a_policy_that_changes_between_claim_and_run_stops_the_run(shop: Shop, tmp_path: Path) -> None:
@@ -274,3 +290,13 @@ def test_what_dead_workers_left_is_removed_and_what_lives_is_not(tmp_path: Path)
         assert folder.is_dir()
         assert log.exists()
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_folder_of_any_depth_is_removed(tmp_path: Path) -> None:
+    """A run may leave folders deeper than our own code can go; nothing of them stays, and nothing is raised."""
+    top = tmp_path / "top"
+    top.mkdir()
+    script = "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\n"
+    subprocess.run([sys.executable, "-c", script], cwd=top, check=True)
+    remove_tree(top)
+    assert not top.exists()
