@@ -168,6 +168,12 @@ def signed_part(block: bytes, sig: bytes) -> bytes:
     return b"".join((EVENT_PREFIX, _UNSIGNED_HEAD, block[1:start], block[start + len(field) :]))
 
 
+def with_signature(block: bytes, sig: bytes, other: bytes) -> bytes:
+    """Return a canonical event block with another signature in the place of `sig`."""
+    start = block.rindex(_SIG_HEAD + sig) + len(_SIG_HEAD)
+    return b"".join((block[:start], other, block[start + len(sig) :]))
+
+
 # ---- one function for each rule
 
 _UNSIGNED_HEAD: Final = b"\xaa"  # a map of ten fields, where the event with its signature has eleven (0xab)

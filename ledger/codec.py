@@ -111,7 +111,38 @@ def encode(value: Encodable) -> bytes:
 
 
 def _encode(value: Encodable, put: Callable[[bytes], None]) -> None:
-    if isinstance(value, str):
+    kind = type(value)  # exact types first, the frequent ones; what is derived from them takes the longer way
+    if kind is str:
+        put(_encode_text(value))  # type: ignore[arg-type]  # its type was just compared
+    elif kind is int:
+        put(_UINT_HEADS[value] if 0 <= value < 256 else _encode_int(value))  # type: ignore[operator,index,arg-type]  # as above
+    elif kind is Cid:
+        put(_LINK_HEAD)
+        put(value)  # type: ignore[arg-type]  # as above
+    elif kind is dict:
+        put(_head(_MAP, len(value)))  # type: ignore[arg-type]  # as above
+        for key, name in _orders.get(names := tuple(value)) or _order(names):  # type: ignore[arg-type]  # as above
+            put(key)
+            _encode(value[name], put)  # type: ignore[index,call-overload]  # as above
+    elif kind is list or kind is tuple:
+        put(_head(_ARRAY, len(value)))  # type: ignore[arg-type]  # as above
+        for element in value:  # type: ignore[union-attr]  # as above
+            _encode(element, put)
+    elif kind is bytes:
+        put(_head(_BYTES, len(value)))  # type: ignore[arg-type]  # as above
+        put(value)  # type: ignore[arg-type]  # as above
+    else:
+        _encode_other(value, put)
+
+
+def _encode_other(value: Encodable, put: Callable[[bytes], None]) -> None:
+    if value is None:
+        put(b"\xf6")
+    elif value is True:  # before int, of which bool is a subclass
+        put(b"\xf5")
+    elif value is False:
+        put(b"\xf4")
+    elif isinstance(value, str):
         put(_encode_text(value))
     elif isinstance(value, bytes):
         if isinstance(value, Cid):
@@ -119,26 +150,33 @@ def _encode(value: Encodable, put: Callable[[bytes], None]) -> None:
         else:
             put(_head(_BYTES, len(value)))
         put(value)
-    elif value is True:  # before int, of which bool is a subclass
-        put(b"\xf5")
-    elif value is False:
-        put(b"\xf4")
     elif isinstance(value, int):
-        put(_head(_UINT, value) if value >= 0 else _head(_NINT, -1 - value))
+        put(_encode_int(value))
     elif isinstance(value, dict):
-        put(_head(_MAP, len(value)))
-        # A shorter key has a smaller head, so encoded keys in byte order are keys by length, then by bytes.
-        for key, member in sorted([(_encode_key(key), member) for key, member in value.items()], key=_first):
-            put(key)
-            _encode(member, put)
+        _encode(dict(value), put)
     elif isinstance(value, (list, tuple)):
-        put(_head(_ARRAY, len(value)))
-        for element in value:
-            _encode(element, put)
-    elif value is None:
-        put(b"\xf6")
+        _encode(list(value), put)
     else:
         raise EncodeError(f"no DAG-CBOR form here for a {type(value).__name__}")
+
+
+def _encode_int(value: int) -> bytes:
+    return _head(_UINT, value) if value >= 0 else _head(_NINT, -1 - value)
+
+
+_ORDERS_MAX: Final = 512
+_ORDER_CHARS_MAX: Final = 512
+_orders: Final[dict[tuple[str, ...], list[tuple[bytes, str]]]] = {}
+"""Keys as they stand in the maps of a few schemas, encoded and in order: worked out once."""
+
+
+def _order(names: tuple[str, ...]) -> list[tuple[bytes, str]]:
+    """Return the keys of a map in order, each encoded and as it is."""
+    # A shorter key has a smaller head, so encoded keys in byte order are keys by length, then by bytes.
+    found = sorted([(_encode_key(name), name) for name in names], key=_first)
+    if len(_orders) < _ORDERS_MAX and sum(map(len, names)) <= _ORDER_CHARS_MAX:
+        _orders[names] = found
+    return found
 
 
 def _encode_text(text: str) -> bytes:

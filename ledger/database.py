@@ -114,6 +114,27 @@ class Database:
                 raise RuntimeError("a transaction is open already: take part in it")
             yield from self._run("BEGIN IMMEDIATE", undo)
 
+    def is_free(self) -> bool:
+        """Tell whether no other process writes at this moment; never waits for one.
+
+        SQLite waits by sleeping, up to a tenth of a second at a time, and so gives way to whoever comes at the right
+        moment. Who is told when others have written (scheduler.wake) comes at the right moment by asking this.
+        """
+        with self._turn, _named_errors(self.path):
+            connection = self._connection
+            if self.read_only or connection.in_transaction:
+                return True
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                return _kind_of(error) is not StoreBusyError  # what else is wrong is told by who writes
+            else:
+                connection.execute("ROLLBACK")
+                return True
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT_S:.0f}")
+
     @contextmanager
     def reading(self, undo: Undo | None = None) -> Iterator[sqlite3.Connection]:
         """Read inside this block one state of the store, whatever others write meanwhile.

@@ -34,7 +34,14 @@ from ledger.operations import (
 
 def write_spec(spec: Spec) -> dict[str, Value]:
     """Return the map of `spec` that is hashed into the task key. Raises SchemaError for what could not be read back."""
-    fields = _without_none(
+    fields = spec_fields(spec)
+    read_spec(fields)
+    return fields
+
+
+def spec_fields(spec: Spec) -> dict[str, Value]:
+    """Return the map of a spec that was read from one."""
+    return _without_none(
         task_id=spec.task_id,
         workflow_id=spec.workflow_id,
         name=spec.name,
@@ -48,8 +55,6 @@ def write_spec(spec: Spec) -> dict[str, Value]:
         not_before=spec.not_before,
         expires_at=spec.expires_at,
     )
-    read_spec(fields)
-    return fields
 
 
 def write_operation(op: Operation, cites: Mapping[Cid, int], blobs: Mapping[Cid, int]) -> dict[str, Value]:

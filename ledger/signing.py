@@ -7,17 +7,14 @@ links. Leaves out: which parents, grant and operations are right to choose, and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import cast
 
-from ledger.acceptance import Find
+from ledger.acceptance import Find, Refusal, SignedEvent, check_alone, signed_part, with_signature
 from ledger.cid import Cid
-from ledger.codec import BLOCK_BYTES_MAX, CodecError, decode
-from ledger.events import BLOBS_MAX, CITES_MAX, OPS_MAX, PARENTS_MAX, Event, Operations
+from ledger.codec import BLOCK_BYTES_MAX, CodecError
+from ledger.events import BLOBS_MAX, CITES_MAX, OPS_MAX, PARENTS_MAX, SIGNATURE_BYTES, Event, Operations
 from ledger.keys import SigningKey
 from ledger.operation_writing import cited_events, named_blobs, write_operation
 from ledger.operations import Operation
-from ledger.schema import Fields, SchemaError
 
 
 class DraftError(ValueError):
@@ -51,8 +48,10 @@ def sign_event(
         height=height,
         time=time,
         ops=ops,
+        sig=bytes(SIGNATURE_BYTES),
     )
-    return replace(event, sig=key.sign(event.signed_bytes())).encode()
+    block = event.encode()  # encoded once: the signature takes the place of the zeros
+    return with_signature(block, event.sig, key.sign(signed_part(block, event.sig)))
 
 
 def draft_event(
@@ -66,7 +65,31 @@ def draft_event(
     now_ms: int,
     blobs: Iterable[Cid] = (),
 ) -> bytes:
-    """Return the signed block of an event that says `operations`, citing and linking what they name.
+    """Return the block of an event, as `draft_signed` makes it."""
+    return draft_signed(
+        key,
+        ledger=ledger,
+        grant=grant,
+        parents=parents,
+        operations=operations,
+        find=find,
+        now_ms=now_ms,
+        blobs=blobs,
+    ).block
+
+
+def draft_signed(
+    key: SigningKey,
+    *,
+    ledger: Cid,
+    grant: Cid,
+    parents: Iterable[Cid],
+    operations: Iterable[Operation],
+    find: Find,
+    now_ms: int,
+    blobs: Iterable[Cid] = (),
+) -> SignedEvent:
+    """Return an event that says `operations`, citing and linking what they name, signed and checked (A1 to A6).
 
     `blobs` are linked beside: what payloads, outputs and logs name in their own bytes travels with the event. `find`
     tells height and time of what is linked (the same function acceptance asks). The event's time is `now_ms`, or the
@@ -105,8 +128,7 @@ def draft_event(
         )
     except CodecError as error:
         raise DraftError(f"no event can hold this: {error}") from None
-    _check_form(block)
-    return block
+    return _checked(block, ledger)
 
 
 def _after(links: Iterable[Cid], find: Find, now_ms: int) -> tuple[int, int]:
@@ -121,13 +143,13 @@ def _after(links: Iterable[Cid], find: Find, now_ms: int) -> tuple[int, int]:
     return height + 1, time
 
 
-def _check_form(block: bytes) -> None:
-    """Raise what A1 and A3 would refuse, before anybody has seen the block."""
+def _checked(block: bytes, ledger: Cid) -> SignedEvent:
+    """Return the event in a block; raise what acceptance would refuse, before anybody has seen it."""
     if len(block) > BLOCK_BYTES_MAX:
         raise DraftTooLargeError(f"an event of {len(block)} bytes, at most {BLOCK_BYTES_MAX}")
     try:
-        Event.from_map(cast("Fields", decode(block)))
-    except CodecError as error:
-        raise DraftTooLargeError(f"the event passes a limit: {error}") from None
-    except SchemaError as error:
-        raise DraftError(f"no event can hold this: {error}") from None
+        return check_alone(block, ledger)
+    except Refusal as refusal:
+        if refusal.rule == "A1":
+            raise DraftTooLargeError(f"the event passes a limit: {refusal}") from None
+        raise DraftError(f"no event can hold this: {refusal}") from None

@@ -5,6 +5,7 @@ Implements: specs/assignment.md, S7. Leaves out the actions themselves (schedule
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -100,9 +101,21 @@ def keep(writing: Writing, item: Attachment | None) -> Attachment | None:
 def acting(home: Home, queue: TaskQueue | None = None) -> Iterator[Writing]:
     """Write inside this block as `Home.writing` does; a queue forgets what it saw of a transaction that failed."""
     try:
-        with home.writing() as writing:
+        with _without_collecting(), home.writing() as writing:
             yield writing
     except BaseException:
         if queue is not None:
             queue.forget()
         raise
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Collect no garbage inside this block: a batch makes much that stays, which would be looked at again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -8,7 +8,7 @@ out running the tasks (scheduler.working), and the same by hand (scheduler.settl
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -107,6 +107,7 @@ def settle_and_take(
     most: int,
     lease_ms: int,
     queue: TaskQueue | None = None,
+    await_turn: Callable[[], None] | None = None,
 ) -> Batch:
     """Settle endings and take up to `most` next tasks, in one durable transaction.
 
@@ -120,6 +121,7 @@ def settle_and_take(
         most: how many tasks to take; 0: none.
         lease_ms: the lease of claims and renewals; never above the policy's most.
         queue: the peer's queue, where it keeps one; else one is built.
+        await_turn: called right before the transaction, for who knows a better way to wait for other processes.
 
     Raises:
         NotAMemberError: no grant of the key lets it work, and there was nothing to settle.
@@ -130,6 +132,8 @@ def settle_and_take(
     queue = TaskQueue(home, key.actor) if queue is None else queue
     if not endings and (most <= 0 or not is_worth_writing(home, key.actor, queue)):
         return Batch()
+    if await_turn is not None:
+        await_turn()
     lease_ms = min(lease_ms, home.policy.lease_ms_max)
     try:
         return _Transaction(home, key, queue, lease_ms).run(endings, most)
@@ -187,17 +191,17 @@ class _Transaction:
                 if isinstance(item.op, Renew):
                     batch.until[item.op.task] = _claim_of(home, item.op).until
             said += [*items, *claims]
-            queue.touch([item.op.task for item in said], now)
+            self._feed(items, now)
             if len(batch.taken) < most and queue.wakes_at() == 0:
                 # What only completions of this batch make ready cites them, so it is claimed by another event.
-                freed = self._claims(now, most - len(batch.taken), ended)
+                first = len(batch.taken)
+                freed = self._claims(now, most - first, ended)
                 self._write(writing, freed)
-                queue.touch([item.op.task for item in freed], now)
                 said += freed
+                self._feed_taken(batch.taken[first:])
             # When what was given back was first seen so is known only once it is written (S2): that is fed again.
-            is_fed = all(
-                isinstance(item.op, Claim | Complete | Renew) for item in said
-            ) and home.board.has_changed_only({item.op.task for item in said})
+            is_fed = all(isinstance(item.op, Claim | Complete | Renew) for item in said)
+            is_fed = is_fed and home.board.has_changed_only({item.op.task for item in said})
         if is_fed and said:
             queue.has_fed(home.tasks.last_change - 1, home.tasks.last_change)
         return batch
@@ -210,6 +214,17 @@ class _Transaction:
         return [Item(claim_of(self._home, record, self._lease_ms)) for record in ready if record.key not in ended][
             :most
         ]
+
+    def _feed(self, items: list[Item], now: int) -> None:
+        """Tell the queue of what was settled and taken."""
+        done = [item.op.task for item in items if isinstance(item.op, Complete)]
+        self._queue.touch((item.op.task for item in items if not isinstance(item.op, Complete)), now)
+        self._queue.did(done, now)
+        self._feed_taken(self._batch.taken)
+
+    def _feed_taken(self, taken_now: list[Taken]) -> None:
+        for one in taken_now:
+            self._queue.took(one.record, one.until)
 
     def _write(self, writing: Writing, items: list[Item]) -> None:
         for parcel in parcels(items):

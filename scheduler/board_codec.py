@@ -6,7 +6,7 @@ Leaves out records and hashes that peers compare (crdt.state_root).
 from __future__ import annotations
 
 import zlib
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from crdt.board_store import BoardState, TaskState
 from crdt.fold import ClaimFact, SubmitFact, TaskFold
@@ -17,8 +17,9 @@ from ledger.codec import Encodable, Limits, decode, encode
 from ledger.events import TaskKey
 from ledger.keys import ACTOR_KEY_BYTES, ActorKey
 from ledger.operation_codec import read_spec
-from ledger.operation_writing import write_spec
+from ledger.operation_writing import spec_fields
 from ledger.operations import Spec
+from ledger.schema import Fields
 
 Kept = TypeVar("Kept")
 
@@ -33,21 +34,23 @@ class _Requests:
         self._read: dict[TaskKey, tuple[ActorKey, Spec]] = {}
         self._written: dict[TaskKey, bytes] = {}
 
-    def read(self, key: TaskKey, actor: ActorKey, fields: Any) -> tuple[ActorKey, Spec]:
-        """Return a request that was decoded."""
+    def read(self, key: TaskKey, data: Any) -> tuple[ActorKey, Spec]:
+        """Return what `encoded` wrote; homes of earlier versions have the values as they are."""
         found = self._read.get(key)
         if found is None:
+            values = decode(data, limits=_OWN_LIMITS) if isinstance(data, bytes) else data
+            actor, fields = cast("tuple[ActorKey, Fields]", values)
             found = (actor, read_spec(fields))
             _keep(self._read, key, found)
         return found
 
-    def encoded(self, fold: TaskFold) -> bytes:
-        """Return the bytes of a task's request."""
+    def encoded(self, fold: TaskFold) -> bytes | None:
+        """Return the bytes of a task's request, None where it has none."""
         if fold.request is None:
-            return encode(None)
+            return None
         found = self._written.get(fold.key)
         if found is None:
-            found = encode([fold.request[0], write_spec(fold.request[1])])
+            found = encode([fold.request[0], spec_fields(fold.request[1])])
             _keep(self._written, fold.key, found)
         return found
 
@@ -64,7 +67,9 @@ _requests: Final = _Requests()
 def encode_task(task: TaskState) -> bytes:
     """Return the bytes of a task that has at least one operation."""
     fold = task.fold
-    rest: list[Encodable] = [
+    value: list[Encodable] = [
+        fold.key,
+        _requests.encoded(fold),
         [[s.height, s.cid, s.time, s.priority, s.created_at] for s in fold.submits.values()],
         [[cid, c.actor, c.attempt, c.distance, c.time, c.lease_end, list(c.inputs)] for cid, c in fold.claims.items()],
         [[cid, end] for cid, end in fold.renewed.items()],
@@ -78,9 +83,7 @@ def encode_task(task: TaskState) -> bytes:
         list(task.heads),
         task.fenced,
     ]
-    # An array is its head and its elements, one after the other; both arrays are short enough for a head of one byte.
-    whole = (bytes((0x80 | (2 + len(rest)),)), encode(fold.key), _requests.encoded(fold), encode(rest)[1:])
-    return _seal(b"".join(whole))
+    return _seal(encode(value))
 
 
 def decode_task(data: bytes) -> TaskState:
@@ -101,7 +104,7 @@ def decode_task(data: bytes) -> TaskState:
         heads,
         fenced,
     ) = _values(data)
-    fold = TaskFold(key, None if request is None else _requests.read(key, request[0], request[1]))
+    fold = TaskFold(key, None if request is None else _requests.read(key, request))
     fold.submits = {s[1]: SubmitFact(*s) for s in submits}
     for cid, actor, attempt, distance, time, lease_end, inputs in claims:
         fold.claims[cid] = ClaimFact(actor, attempt, distance, time, lease_end, tuple(inputs))

@@ -378,6 +378,11 @@ class SqliteBoardStore:
         )
         return [(TaskKey(key), changed) for key, changed in rows.fetchall()]
 
+    def standing_since(self, changes: int) -> list[tuple[TaskKey, str]]:
+        """Return the tasks changed after change number `changes`, with their standing now."""
+        rows = self._database.connection.execute("SELECT key, standing FROM tasks WHERE changed > ?", (changes,))
+        return [(TaskKey(key), standing) for key, standing in rows.fetchall()]
+
     def first_seen_ms(self, key: TaskKey) -> int:
         """Return when this home first saw the task ready at its present instant (S2), 0 for an unknown task."""
         row = self._database.connection.execute("SELECT first_seen FROM tasks WHERE key = ?", (key,)).fetchone()

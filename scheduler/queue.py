@@ -147,9 +147,19 @@ class TaskQueue:
             for record in home.tasks.open_tasks():
                 self._feed(record.key, record, now)
         elif known < last:
-            self.touch(home.tasks.changed_since(known)[1], now)
+            self.touch(self._of_interest(home.tasks.standing_since(known)), now)
         while (least := self._delayed.get_min()) is not None and least[0][0] <= now:
             self._feed(least[1], home.board.find_record(least[1]), now)
+
+    def _of_interest(self, changed: list[tuple[TaskKey, str]]) -> list[TaskKey]:
+        """Return which tasks to look at; those that are over, and that nobody here waits for, leave without a look."""
+        found: list[TaskKey] = []
+        for key, standing in changed:
+            if standing == "open" or key in self._dependents:
+                found.append(key)
+            elif key in self._entries:
+                self._feed(key, None, 0)
+        return found
 
     def touch(self, keys: Iterable[TaskKey], now: int) -> None:
         """Feed tasks that changed, and those that need one now done: what `refresh` finds, or what was just written."""
@@ -160,6 +170,21 @@ class TaskQueue:
             if record is not None and record.completions:
                 for dependent in tuple(self._dependents.get(key, ())):
                     self._feed(dependent, find(dependent), now)
+
+    def took(self, record: TaskRecord, until: int) -> None:
+        """Feed a task that this peer has just claimed: its claim is the only one that runs (F1b), until `until`."""
+        entry = self._entries.get(record.key)
+        if entry is not None:
+            self._watch(record.key, entry.standing.needs, ())
+            self._move(record.key, entry, Standing(Place.HELD, until, self._me))
+
+    def did(self, keys: Iterable[TaskKey], now: int) -> None:
+        """Feed tasks that this peer has just completed."""
+        for key in keys:
+            if key in self._dependents:
+                self.touch((key,), now)
+            elif key in self._entries:
+                self._feed(key, None, now)
 
     def has_fed(self, before: int, after: int) -> None:
         """Note that what the home changed since change number `before`, up to `after`, was fed by `touch` already."""

@@ -45,6 +45,10 @@ class TaskIndex:
         changed = self._store.changed_since(number)
         return max([number, *(last for _, last in changed)]), [key for key, _ in changed]
 
+    def standing_since(self, number: int) -> list[tuple[TaskKey, str]]:
+        """Return the tasks changed after change `number`, with the standing that each has now."""
+        return self._store.standing_since(number)
+
     @property
     def last_change(self) -> int:
         """The number of the last change that this home has made or seen."""

@@ -14,7 +14,7 @@ from ledger.events import PARENTS_MAX, Role, VerifiedEvent
 from ledger.intake import IntakeReport
 from ledger.keys import ActorKey, SigningKey
 from ledger.operations import Operation
-from ledger.signing import draft_event
+from ledger.signing import draft_signed
 from scheduler.membership import NotAMemberError
 from scheduler.place import HomeError
 
@@ -65,7 +65,7 @@ class Writing:
         blobs: Iterable[Cid] = (),
     ) -> VerifiedEvent:
         home = self.home
-        block = draft_event(
+        event = draft_signed(
             key,
             ledger=home.ledger,
             grant=grant,
@@ -76,9 +76,9 @@ class Writing:
             blobs=blobs,
         )
         home.first_accepted.clear()
-        report = home.intake.offer((block,), home.now_ms())
+        report = home.intake.offer((event,), home.now_ms())
         if not home.first_accepted:
-            raise NotAcceptedError(f"the event {Cid.of(block)} made here was not accepted: {report}")
+            raise NotAcceptedError(f"the event {event.cid} made here was not accepted: {report}")
         return home.first_accepted[0]  # what had waited for this event comes after it
 
     def offer(self, blocks: Iterable[bytes]) -> IntakeReport:

@@ -48,6 +48,10 @@ LOST_LOOK_S: Final = 0.1
 """How soon after others have written it looks whether its claims still stand."""
 GATHER_S: Final = 0.02
 """For how long it lets short tasks end that are under way, to settle them together."""
+_TURN_S: Final = 2.0
+_TURN_LOOK_S: Final = 0.02
+"""For how long it waits for others that write before it leaves that to the store; and how soon it looks again, though
+nobody woke it: what writes no event wakes nobody."""
 DUE_AGAIN_S: Final = 0.05
 """What was due and turned out not to be is looked at again after so long."""
 AGAIN_S: Final = 1.0
@@ -202,12 +206,21 @@ class Worker:
             self._queue.forget()
             self._has_news = True
         self._collect(now)
+        if self._keeper.has_endings and now >= self._again_at:
+            self._await_turn()
+            self._collect(now)
         self._end_what_must(now)
         if now < self._again_at:
             return
         endings, most = self._keeper.endings(now), self._room(now)
         if endings or (most and self._is_worth_a_look(now)):
             self._speak(endings, most)
+
+    def _await_turn(self) -> None:
+        """Wait for other processes that write: they wake this one when they have, which is sooner than SQLite looks."""
+        now = time.monotonic()
+        while not self._home.database.is_free() and time.monotonic() < now + _TURN_S:
+            self._watch.wait(_TURN_LOOK_S)
 
     def _is_worth_a_look(self, now: float) -> bool:
         if self._has_news or now >= self._look_at:
@@ -221,7 +234,13 @@ class Worker:
             self._has_news = False
         try:
             found = batch.settle_and_take(
-                self._home, self._key, endings, most=most, lease_ms=self._lease_ms, queue=self._queue
+                self._home,
+                self._key,
+                endings,
+                most=most,
+                lease_ms=self._lease_ms,
+                queue=self._queue,
+                await_turn=None if endings else self._await_turn,
             )
         except BaseException:
             self._has_news = True

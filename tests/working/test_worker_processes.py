@@ -104,10 +104,11 @@ def test_a_killed_worker_s_task_is_another_s_within_a_lease_and_five_seconds(sho
 
 def test_told_to_end_it_finishes_what_runs_and_takes_nothing(shop: Shop, tmp_path: Path) -> None:
     """SIGTERM: the task that runs is completed, the next one stays open, and the process ends with 0."""
-    go = tmp_path / "go"
-    first = shop.submit("first", Command(argv=("sh", "-c", f"while [ ! -e {go} ]; do sleep 0.05; done")))
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    waits = f"touch {begun}; while [ ! -e {go} ]; do sleep 0.05; done"
+    first = shop.submit("first", Command(argv=("sh", "-c", waits)))
     with worker(shop, "a") as a:
-        shop.until_status(first, "held")
+        shop.until(begun.exists)
         a.send_signal(signal.SIGTERM)
         second = shop.submit("second", Command(argv=("true",)))
         go.touch()
