@@ -33,6 +33,7 @@ from cli.result_text import result_document, result_lines, write_files
 from cli.run_codes import RunCode, run_code
 from cli.session import Session, session_of
 from cli.task_file import read_task
+from cli.task_options import NeedsOption, PriorityOption, RequiresOption, TagsOption, TimeoutOption
 
 if TYPE_CHECKING:
     from crdt.records import TaskRecord
@@ -58,17 +59,11 @@ def run(
     task_id: Annotated[str | None, typer.Option(metavar="ID", help="The task's name. [one of its own]")] = None,
     workflow_id: Annotated[str, typer.Option(metavar="ID", help="Its workflow.")] = "run",
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="Words for people. [the command]")] = None,
-    tags: Annotated[
-        list[str] | None, typer.Option(metavar="TAG...", help="`a b`, `a,b`, or the option repeated. [p2p-eligible]")
-    ] = None,
-    priority: Annotated[int | None, typer.Option(metavar="1-10", help="10 comes first. [5]")] = None,
-    needs: Annotated[
-        list[str] | None, typer.Option(metavar="TASK...", help="Tasks to be done before, by name or task key.")
-    ] = None,
-    requires: Annotated[list[str] | None, typer.Option(metavar="LABEL...", help="Labels its worker must have.")] = None,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest run of one attempt, such as 30m.")
-    ] = None,
+    tags: TagsOption = None,
+    priority: PriorityOption = None,
+    needs: NeedsOption = None,
+    requires: RequiresOption = None,
+    timeout: TimeoutOption = None,
     max_attempts: Annotated[
         int | None,
         typer.Option(metavar="1-100", help="How many may fail. [one that the command itself fails, the policy's else]"),

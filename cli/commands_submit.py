@@ -26,6 +26,7 @@ from cli.result_text import result_lines
 from cli.session import Session, session_of
 from cli.submission import submit_requests, submitted_lines
 from cli.task_file import read_task, read_tasks
+from cli.task_options import NeedsOption, PriorityOption, RequiresOption, TagsOption, TimeoutOption
 
 if TYPE_CHECKING:
     from scheduler.submitting import SubmitRequest
@@ -51,23 +52,17 @@ def submit(
     name: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Words for people. Required, but with --file.")
     ] = None,
-    tags: Annotated[
-        list[str] | None, typer.Option(metavar="TAG...", help="`a b`, `a,b`, or the option repeated. [p2p-eligible]")
-    ] = None,
-    priority: Annotated[int | None, typer.Option(metavar="1-10", help="10 comes first. [5]")] = None,
+    tags: TagsOption = None,
+    priority: PriorityOption = None,
     payload: Annotated[
         str | None, typer.Option(metavar="FILE", help="What the task works on; - reads stdin. At most 1 MiB.")
     ] = None,
     media_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Of the payload. [by the file's name]")] = None,
-    needs: Annotated[
-        list[str] | None, typer.Option(metavar="TASK...", help="Tasks to be done before, by name or task key.")
-    ] = None,
-    requires: Annotated[list[str] | None, typer.Option(metavar="LABEL...", help="Labels its worker must have.")] = None,
+    needs: NeedsOption = None,
+    requires: RequiresOption = None,
     not_before: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, or +15m from now.")] = None,
     expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="Nobody takes it from then on.")] = None,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest run of one attempt, such as 30m.")
-    ] = None,
+    timeout: TimeoutOption = None,
     max_attempts: Annotated[int | None, typer.Option(metavar="1-100", help="How many may fail. [the policy's]")] = None,
     script: ScriptOption = None,
     interpreter: InterpreterOption = None,

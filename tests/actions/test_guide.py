@@ -4,37 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from tests.actions.conftest import Team
-
-GUIDE: Final = """\
-name: P2P Code Generation
-
-on:
-  workflow_dispatch:
-    inputs:
-      description:
-        required: true
-
-env:
-  WORKFLOW_TAGS: p2p-only,code-generation
-
-jobs:
-  generate:
-    runs-on: ubuntu-latest
-    steps:
-      - name: Submit to P2P
-        run: |
-          ipfs-accelerate p2p-workflow submit \\
-            --task-id "${{ github.run_id }}" \\
-            --workflow-id "${{ github.workflow }}" \\
-            --name "${{ github.event.inputs.description }}" \\
-            --tags p2p-only code-generation \\
-            --priority 7
-"""
+from tests.workflows.files import GUIDE
 
 
 def _event(team: Team, words: str) -> tuple[str, ...]:
