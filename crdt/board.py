@@ -197,6 +197,10 @@ class Board:
         changes, self._changes = self._changes, Changes()
         return changes
 
+    def changed_tasks(self) -> tuple[TaskKey, ...]:
+        """Return the tasks that have changed since the last `take_changes`."""
+        return tuple(self._changes.tasks)
+
     def has_changed_only(self, keys: Container[TaskKey]) -> bool:
         """Tell whether no other task has changed since the last `take_changes`."""
         return all(key in keys for key in self._changes.tasks)

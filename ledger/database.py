@@ -21,6 +21,9 @@ from urllib.parse import quote
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a process waits for another's transaction before it gives up."""
 _WAL_RETRY_S: Final = 0.01
+_TURN_RETRY_S: Final = 0.002
+"""How soon whoever waits to write tries again, in s. SQLite itself would sleep longer each time, up to 0.1 s: beside
+processes that write all the time it would hardly come at the right moment, and the lock would mostly lie idle."""
 _CACHE_KIB: Final = 64 * 1024
 """Pages kept in memory, at most: rows found by hash lie all over the file, and 2 MiB, the default, hold few of them."""
 _CHECKPOINT_PAGES: Final = 8_000
@@ -112,7 +115,7 @@ class Database:
         with self._turn, _named_errors(self.path):
             if self._connection.in_transaction:
                 raise RuntimeError("a transaction is open already: take part in it")
-            yield from self._run("BEGIN IMMEDIATE", undo)
+            yield from self._run(_begin_to_write, undo)
 
     def is_free(self) -> bool:
         """Tell whether no other process writes at this moment; never waits for one.
@@ -145,7 +148,7 @@ class Database:
             if self._connection.in_transaction:
                 yield self._connection
             else:
-                yield from self._run("BEGIN DEFERRED", undo)
+                yield from self._run(_begin_to_read, undo)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -165,11 +168,11 @@ class Database:
         """Return the error for a value in the file that nobody has written so; `what` says which."""
         return StoreCorruptError(f"{self.path}: {_ADVICE[StoreCorruptError]} ({what})")
 
-    def _run(self, begin: str, undo: Undo | None) -> Iterator[sqlite3.Connection]:
+    def _run(self, begin: Callable[[sqlite3.Connection], None], undo: Undo | None) -> Iterator[sqlite3.Connection]:
         connection = self._connection
         try:
             self.turn += 1
-            connection.execute(begin)
+            begin(connection)
             yield connection
             connection.execute("COMMIT")
         except BaseException:  # Ctrl-C too leaves nothing half done
@@ -191,6 +194,31 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# ---- beginning
+
+
+def _begin_to_read(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN DEFERRED")
+
+
+def _begin_to_write(connection: sqlite3.Connection) -> None:
+    """Begin as soon as no other process writes any more; raise SQLite's error after the timeout."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if _kind_of(error) is not StoreBusyError or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            time.sleep(_TURN_RETRY_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT_S:.0f}")
 
 
 # ---- opening

@@ -1,9 +1,9 @@
 """The queue of one peer: which open task it takes next, and when the next one becomes its to take.
 
 Implements: specs/assignment.md, S5 over S1 to S4 and S6. Two Fibonacci heaps: *delayed* by (instant, task key), where a
-task waits until it is this peer's to take, *ready* by (due, task key). Fed from the home: at first with every open
-task, then with what changed. A task leaves the queue by what the board says of it, never by being looked at; so nothing
-that was not claimed is lost. Leaves out claiming (scheduler.taking).
+task waits until it is this peer's to take, *ready* by (due + rank × grace, task key). Fed from the home: at first with
+every open task, then with what changed. A task leaves the queue by what the board says of it, never by being looked at;
+so nothing that was not claimed is lost. Leaves out claiming (scheduler.taking).
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ class TaskQueue:
                 self._feed(record.key, record, now)
         elif known < last:
             self.touch(self._of_interest(home.tasks.standing_since(known)), now)
+        self.touch(home.board.changed_tasks(), now)  # in this transaction, such as by events that were held till now
         while (least := self._delayed.get_min()) is not None and least[0][0] <= now:
             self._feed(least[1], home.board.find_record(least[1]), now)
 
@@ -198,8 +199,8 @@ class TaskQueue:
     def next_task(self, now: int) -> TaskRecord | None:
         """Return the task to take at `now` (ms), None where there is none; it stays in the queue until it is claimed.
 
-        Of the ready ones it is that of the least (due, key), whenever and however often one asks. It reads one state of
-        the board: call it inside the home's `reading` or `writing`.
+        Of the ready ones it is that of the least (due + rank × grace, key), whenever and however often one asks. It
+        reads one state of the board: call it inside the home's `reading` or `writing`.
         """
         self.refresh(now)
         return self._least(now)
@@ -273,7 +274,7 @@ class TaskQueue:
                     turn = max(turn, now + LATER_MS)
                 if now < turn:
                     return Standing(Place.DELAYED, turn)
-                return Standing(Place.READY, due_at(ready_at, record.priority, policy))
+                return Standing(Place.READY, due_at(take_at(ready_at, rank, policy), record.priority, policy))
 
     def _lacks_payload(self, record: TaskRecord) -> bool:
         """Tell whether the payload is not in this home yet: the peer leaves the task to others, and looks again."""

@@ -221,7 +221,7 @@ def test_a_real_worker_does_it(team: Team) -> None:
                 "wait: true",
                 "timeout: 100s",
             )
-            ran = team.runner.run(with_action(*inputs, "wait: true", "timeout: 100s"))
+            ran = team.runner.run(with_action(*inputs))
             outputs = outputs_of(ran)
             assert (outputs["status"], outputs["exit-code"]) == (wanted, str(code)), ran.out
             assert "working" in ran.lines

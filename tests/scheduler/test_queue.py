@@ -135,6 +135,23 @@ def assert_a_grace_from_now(desk: Desk, *peers: SigningKey) -> None:
     assert desk.next_id(later) == "t"
 
 
+def test_each_peer_begins_with_what_it_is_nearest_to(desk: Desk) -> None:
+    """S1: of tasks that wait long enough for everybody a peer takes its own first; another priority outweighs that."""
+    peers = [desk.peer("a"), desk.peer("b")]
+    tasks = [desk.submit(peers[0], f"t{number}", priority=5) for number in range(8)]
+    lesser = desk.submit(peers[0], "lesser", priority=4)
+    desk.now += 60_000
+    for peer in peers:
+        desk.heard(peer)
+    for peer in peers:
+        queue = TaskQueue(desk.home, peer.actor)
+        with desk.home.reading():
+            order = [record.key for record in queue.next_tasks(desk.now, 9)]
+        rank = {task.key: queue.crew.rank_of(peer.actor, task) for task in tasks}
+        assert set(rank.values()) == {0, 1}
+        assert order == [*sorted(rank, key=lambda key: (rank[key], key)), lesser.key]
+
+
 def test_due_counts_from_arrival(desk: Desk, tmp_path: Path) -> None:
     """S1, S2: what arrives a whole level of aging later gains nothing over the level below by an old date."""
     a = desk.peer("a")

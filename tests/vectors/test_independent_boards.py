@@ -179,7 +179,9 @@ def test_turns() -> None:
         mine = [turn for turn in case["tasks"] if turn["take_at"] is not None]
         queues = {
             "ready": [
-                (turn["due"], tasks[turn["task"]]["key"], turn) for turn in mine if turn["take_at"] <= case["now"]
+                (turn["due"] + turn["rank"] * policy["grace_ms"], tasks[turn["task"]]["key"], turn)
+                for turn in mine
+                if turn["take_at"] <= case["now"]
             ],
             "delayed": [
                 (turn["take_at"], tasks[turn["task"]]["key"], turn) for turn in mine if turn["take_at"] > case["now"]

@@ -105,7 +105,7 @@ def _case(world: World, case: Case) -> Json:
         if at is not None and at > now:
             delayed.append((at, key))
         elif at is not None:
-            ready.append((due, key))
+            ready.append((due + at - ready_at, key))
         assert [c.actor for c in crew.ranking(task)].count(me) == (rank is not None)
     names = world.task_names
     return {

@@ -1,0 +1,199 @@
+"""Places with workers, and what befalls them, all from one seed.
+
+A place is a home with `worker run` processes, each with a key of its own. Workers are killed and started again, paused
+beyond their leases and continued, daemons killed, and places cut off from each other, in an order, at instants and for
+times that the seed gives.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from ledger.events import Policy, Role
+from ledger.operations import Admit
+from tests.chaos.flow import policy_text
+from tests.support.peers import Machine
+
+POLICY: Final = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=500, timeout_ms=120_000)
+"""Short leases, so that whoever is killed or paused loses them in the run."""
+SLOTS: Final = 4
+END_S: Final = 60.0
+_BETWEEN_S: Final = (0.8, 2.6)
+_PAUSE_S: Final = (POLICY.lease_ms / 1000 + 0.5, 2 * POLICY.lease_ms / 1000)
+_PARTED_S: Final = (2.0, 8.0)
+
+
+class Paths(Protocol):
+    """What brings events from place to place."""
+
+    def part(self, here: Sequence[str], there: Sequence[str]) -> None:
+        """Cut places off from others."""
+
+    def heal(self) -> None:
+        """Let all meet again."""
+
+
+@dataclass
+class WorkerProcess:
+    """One `worker run`, started again as often as it is killed."""
+
+    machine: Machine
+    name: str
+    errors: Path
+    process: subprocess.Popen[bytes] | None = None
+    paused_until: float | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        command = [sys.executable, "-m", "cli", "worker", "run", "--slots", str(SLOTS)]
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                command,
+                env=self.machine.program.environment() | {"P2P_WORKFLOW_PEER": self.name},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                cwd=Path(__file__).parents[2],
+            )
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.name} has ended by itself"
+        self.process.kill()
+        self.process.wait(END_S)
+        self.paused_until = None
+
+    def pause(self, length_s: float) -> None:
+        """Stop it where it stands: its leases run on without it."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        self.paused_until = time.monotonic() + length_s
+
+    def go_on(self) -> None:
+        """Continue it where it is paused."""
+        if self.process is not None and self.paused_until is not None:
+            self.process.send_signal(signal.SIGCONT)
+        self.paused_until = None
+
+    def close(self) -> int:
+        """Have it drain and end; return its exit code."""
+        if self.process is None:
+            return 0
+        self.go_on()
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(END_S)
+
+
+def hired(folder: Path, journal: Path, machines: Sequence[Machine], each: int) -> list[WorkerProcess]:
+    """Return workers of machines, admitted by the first and allowed the tasks of `flow`; they are not started."""
+    owner = machines[0]
+    key = owner.home.members.owner_key()
+    assert key is not None
+    found: list[WorkerProcess] = []
+    for machine in machines:
+        policy = machine.folder / "worker.toml"
+        policy.write_text(policy_text(journal), encoding="utf-8")
+        policy.chmod(0o600)
+        for number in range(each):
+            name = f"{machine.name}-{number + 1}"
+            actor = machine.home.keys.ensure(name).actor
+            owner.home.append(key, (Admit(actor, (Role.WORKER.value,), name),))
+            found.append(WorkerProcess(machine, name, folder / f"{name}.err"))
+    return found
+
+
+@dataclass
+class Fate:
+    """What befalls a town for a while: one blow after the other, from a seed.
+
+    Args:
+        seed: what gives everything.
+        workers: whom it befalls; they run.
+        places: names of what can be cut off.
+        paths: what cuts them off.
+        others: further blows by name, each called with the generator, returning what it did in words.
+    """
+
+    seed: int
+    workers: Sequence[WorkerProcess]
+    places: Sequence[str]
+    paths: Paths
+    others: dict[str, Callable[[random.Random], str]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    blows: Counter[str] = field(default_factory=Counter)
+    _parted_until: float | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of blows."""
+        return ("kill", "pause", "part", *self.others)
+
+    def strike(self, goes_on: Callable[[], bool]) -> None:
+        """Strike as long as `goes_on`; at the end all is mended."""
+        chance = random.Random(self.seed)
+        began = time.monotonic()
+        blows = self._order(chance)
+        next_at = began + chance.uniform(*_BETWEEN_S)
+        while goes_on():
+            time.sleep(0.05)
+            words = self._mend(time.monotonic())
+            if time.monotonic() >= next_at:
+                next_at = time.monotonic() + chance.uniform(*_BETWEEN_S)
+                blow = next(blows)
+                said = self._strike(blow, chance)
+                self.blows[blow] += bool(said)
+                words += [said] if said else []
+            self.told += [f"{time.monotonic() - began:6.1f} s  {word}" for word in words]
+        self._mend(float("inf"))
+
+    def _order(self, chance: random.Random) -> Iterator[str]:
+        """Yield the kinds of blows: shuffled, but none comes late or seldom, whatever the seed."""
+        while True:
+            hand = ["kill"] * 4 + ["pause"] * 3 + ["part"] * 2 + list(self.others)
+            chance.shuffle(hand)
+            yield from hand
+
+    def _strike(self, blow: str, chance: random.Random) -> str:
+        """Return what was done, "" for nothing."""
+        worker, pause_s, parted_s = chance.choice(self.workers), chance.uniform(*_PAUSE_S), chance.uniform(*_PARTED_S)
+        places = chance.sample(self.places, len(self.places))
+        cut = chance.randint(1, len(places) - 1)
+        if blow == "kill":
+            worker.kill()
+            worker.start()
+            return f"{worker.name} killed and started again"
+        if blow == "pause" and worker.paused_until is None:
+            worker.pause(pause_s)
+            return f"{worker.name} paused for {pause_s:.1f} s"
+        if blow == "part" and self._parted_until is None:
+            self.paths.part(places[:cut], places[cut:])
+            self._parted_until = time.monotonic() + parted_s
+            return f"{places[:cut]} cut off from {places[cut:]} for {parted_s:.1f} s"
+        return self.others[blow](chance) if blow in self.others else ""
+
+    def _mend(self, now: float) -> list[str]:
+        words = []
+        if self._parted_until is not None and now >= self._parted_until:
+            self.paths.heal()
+            self._parted_until = None
+            words.append("all can meet again")
+        for worker in self.workers:
+            if worker.paused_until is not None and now >= worker.paused_until:
+                worker.go_on()
+                words.append(f"{worker.name} goes on")
+        return words

@@ -1,0 +1,163 @@
+"""What must be true after chaos: every task over as it must be, no result missing or wrong, each second run explained.
+
+What really ran is in a journal outside the ledger: each run writes a line when it begins and one when it ends, with its
+task key and its claim. It is compared with the board of a home that has everything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+from crdt.records import ClaimRecord, TaskRecord
+from crdt.view import Status, view
+from ledger.cid import Cid
+from ledger.events import TaskKey
+from ledger.operations import Fail, Renew
+from scheduler.endings import counting, endings
+from scheduler.home import Home
+from scheduler.results import result_of
+from scheduler.run_log import read_log
+from tests.chaos.flow import OUTPUT, answer, meant_to_be
+
+Runs = Mapping[Cid, Mapping[str, int]]
+"""How often each claim of a task wrote `begin` and `end`."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found: how tasks ended, why some ran more than once, and whatever is against the rules."""
+
+    tasks: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    again: Counter[str] = field(default_factory=Counter)
+    """Why a task was begun again though it had been begun: failed, released, lease lost, partition."""
+    cut_off: int = 0
+    """Runs that began, and neither ended nor failed: whoever had them was killed, or had lost them."""
+    late: int = 0
+    """Runs that ended after all, though their lease was lost and another had begun: their worker was paused."""
+    faults: list[str] = field(default_factory=list)
+
+    def told(self) -> str:
+        """Return it in words."""
+        return (
+            f"{dict(self.tasks)}; {self.runs} runs, begun again: {dict(self.again)}; "
+            f"{self.cut_off} cut off, {self.late} ended without their lease; {len(self.faults)} faults"
+        )
+
+
+def read_journal(folder: Path) -> dict[TaskKey, dict[Cid, Counter[str]]]:
+    """Return what each claim of each task wrote."""
+    found: dict[TaskKey, dict[Cid, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for file in folder.glob("*.journal"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            task, claim, words = line.split()
+            found[TaskKey(bytes.fromhex(task))][Cid.parse(claim)][words] += 1
+    return found
+
+
+def judge(home: Home, journal: Path, submitted: Sequence[TaskKey]) -> Verdict:
+    """Return what became of the tasks of a run, given by number."""
+    verdict = Verdict()
+    ran = read_journal(journal)
+    with home.reading():
+        records = [home.board.find_record(key) for key in submitted]
+    verdict.faults += [f"task {key.hex()} ran, and nobody submitted it" for key in ran.keys() - set(submitted)]
+    for number, (key, record) in enumerate(zip(submitted, records, strict=True)):
+        if record is None:
+            verdict.faults.append(f"t{number} was submitted and is gone")
+        else:
+            verdict.faults += [f"t{number} {words}" for words in judge_task(home, number, record, ran[key], verdict)]
+    return verdict
+
+
+def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: Verdict) -> list[str]:
+    """Return what is against the rules of one task, and count what became of it."""
+    with home.reading():
+        status = view(record, home.board.find_record, home.policy, home.now_ms()).status
+        verdict.tasks[status] += 1
+        faults = [] if status is meant_to_be(number) else [f"is {status}, and was to be {meant_to_be(number)}"]
+        if status is Status.DEAD:
+            faults += _death_faults(home, record)
+        faults += _run_faults(home, record, ran, verdict)
+    if status is Status.DONE:
+        faults += _result_faults(home, number, record, ran)
+    return faults
+
+
+def _result_faults(home: Home, number: int, record: TaskRecord, ran: Runs) -> Iterator[str]:
+    result = record.result
+    assert result is not None
+    if not ran.get(result.claim, {}).get("end"):
+        yield f"is done under {result.claim}, which never came to its end"
+    said = result_of(home, record)
+    if said.exit_code != 0 or sorted(said.outputs.get(OUTPUT, "").split()) != answer(number):
+        yield f"has the result {said.exit_code}, {dict(said.outputs)}, not {answer(number)}"
+    log = b"".join(read_log(home, record)).decode()
+    claim = next(claim for claim in record.claims if claim.cid == result.claim)
+    if log != f"attempt {claim.attempt} of {record.spec.task_id}\n":
+        yield f"has the log {log!r}"
+
+
+def _death_faults(home: Home, record: TaskRecord) -> Iterator[str]:
+    """Yield what lacks a reason of a dead task: each attempt has failed for a stated one, or its lease has ended."""
+    failed = {ending.op.claim: ending.op for ending in endings(home, record) if isinstance(ending.op, Fail)}
+    for claim in record.claims:
+        if claim.cid not in failed and not claim.released and claim.until > home.now_ms():
+            yield f"is dead while its claim {claim.cid} runs"
+    for op in failed.values():
+        if not op.failure_class or not op.error:
+            yield f"failed without a reason: {op.failure_class!r}, {op.error!r}"
+
+
+def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict) -> Iterator[str]:
+    claims = {claim.cid: claim for claim in record.claims}
+    for cid, wrote in ran.items():
+        verdict.runs += wrote["begin"]
+        if cid not in claims:
+            yield f"ran under {cid}, which is no claim on the board"
+        elif wrote["begin"] != 1:
+            yield f"was begun {wrote['begin']} times under one claim: {cid}"
+        elif not wrote["end"] and not claims[cid].failed_at:
+            verdict.cut_off += 1
+    begun = sorted((claims[cid] for cid in ran if cid in claims), key=lambda claim: (claim.time, claim.cid))
+    for first, second in combinations(begun, 2):
+        why = why_again(home, record, first, second)
+        if why is None:
+            yield f"was begun twice for no reason: {first} and {second}"
+            continue
+        verdict.again[why] += 1
+        verdict.late += why == "lease lost" and ran[first.cid]["end"] > 0
+
+
+def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimRecord) -> str | None:
+    """Return why the second claim was made though there was the first; None for no reason. Within a reading."""
+    if not _is_before(home, first.cid, second.cid):
+        return "partition"  # its author had not seen the first one
+    if first.failed_at and first.failed_at <= second.time:
+        return "failed"
+    if first.released:
+        return "released"
+    if first.until <= second.time:
+        return "lease lost"
+    renewals = [cid for cid, _, op in counting(home, record) if isinstance(op, Renew) and op.claim == first.cid]
+    return "partition" if any(not _is_before(home, cid, second.cid) for cid in renewals) else None
+
+
+def _is_before(home: Home, first: Cid, second: Cid) -> bool:
+    """Return whether an event is in the causal past of another."""
+    graph = home.board.graph
+    height = graph.node(first).height
+    stack, passed = [second], {second}
+    while stack:
+        cid = stack.pop()
+        if cid == first:
+            return True
+        for link in graph.node(cid).links:
+            if link != home.ledger and link not in passed and graph.node(link).height >= height:
+                passed.add(link)
+                stack.append(link)
+    return False

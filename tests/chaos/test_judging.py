@@ -1,0 +1,227 @@
+"""The judge of the chaos runs sees what is wrong: an honest little run passes, doctored boards and journals do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crdt.records import ClaimRecord, TaskRecord
+from ledger.cid import Cid
+from ledger.events import TaskKey
+from ledger.keys import SigningKey
+from ledger.operations import Attachment, Report
+from scheduler.batch import Completed, Ending, Failed, Renewed, settle_and_take
+from scheduler.running.outputs import Outputs, write_outputs
+from scheduler.running.payloads import OUTPUTS_TYPE
+from scheduler.taking import Taken
+from tests.chaos.fate import POLICY
+from tests.chaos.flow import OUTPUT, answer, failures, submit_all
+from tests.chaos.judging import Verdict, judge, judge_task, read_journal, why_again
+from tests.scheduler.desk import Desk
+
+COUNT = 7
+"""Enough for one that fails at first (3), one that needs another (4), and one that dies (5)."""
+Change = Callable[[bytes], bytes]
+
+
+class Play:
+    """A home in which the tasks of `flow` are done by hand, with a journal beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = folder / "journal"
+        self.journal.mkdir()
+        self.folder = folder
+        self.desk = Desk(folder / "home", POLICY)
+        self.me = self.desk.peer("me")
+        self.keys = submit_all(self.desk.home, self.me, COUNT)
+
+    def note(self, task: TaskKey, claim: Cid, words: str) -> None:
+        """Write to the journal."""
+        with (self.journal / f"{claim}.journal").open("a", encoding="utf-8") as file:
+            file.write(f"{task.hex()} {claim} {words}\n")
+
+    def settle(
+        self, *endings: Ending, most: int = 0, desk: Desk | None = None, key: SigningKey | None = None
+    ) -> list[Taken]:
+        """Settle and take; say of each task taken that it has begun."""
+        home = (desk or self.desk).home
+        taken = settle_and_take(home, key or self.me, endings, most=most, lease_ms=POLICY.lease_ms).taken
+        for one in taken:
+            self.note(one.record.key, one.claim, "begin")
+        return taken
+
+    def ending(self, taken: Taken, change: Change = lambda data: data) -> Ending:
+        """Return how a run ends that has begun, as its number says; `change` is done to what it hands over."""
+        number = self.keys.index(taken.record.key)
+        attempt = next(claim.attempt for claim in taken.record.claims if claim.cid == taken.claim)
+        log = Attachment("text/plain; charset=utf-8", data=f"attempt {attempt} of t{number}\n".encode())
+        if attempt <= failures(number):
+            return Failed(taken.record.key, taken.claim, "payload", "exit code 3", Report(exit_code=3), log)
+        self.note(taken.record.key, taken.claim, "end")
+        output = Attachment(OUTPUTS_TYPE, data=change(write_outputs(Outputs({OUTPUT: " ".join(answer(number))}))))
+        return Completed(taken.record.key, taken.claim, output, Report(exit_code=0), log)
+
+    def finish(self, change: Change = lambda data: data) -> None:
+        """Do all that can be done."""
+        for _ in range(6):
+            self.settle(*(self.ending(taken, change) for taken in self.settle(most=COUNT)))
+            self.desk.now += 2 * POLICY.lease_ms
+
+    def judge(self) -> Verdict:
+        """Return the verdict."""
+        return judge(self.desk.home, self.journal, self.keys)
+
+    def judge_doctored(self, number: int, change: Callable[[TaskRecord], TaskRecord]) -> list[str]:
+        """Return the faults of one task whose record was changed."""
+        key = self.keys[number]
+        record = change(self.desk.record(key))
+        return judge_task(self.desk.home, number, record, read_journal(self.journal)[key], Verdict())
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Play]:
+    """Return a home with tasks nobody has begun."""
+    play = Play(tmp_path)
+    with play.desk:
+        yield play
+
+
+def test_an_honest_run_passes(play: Play) -> None:
+    """Each task is counted as it ended, each second run with its reason."""
+    play.finish()
+    verdict = play.judge()
+    assert verdict.faults == []
+    assert dict(verdict.tasks) == {"done": COUNT - 1, "dead": 1}
+    assert (verdict.runs, dict(verdict.again), verdict.cut_off) == (COUNT + 2, {"failed": 2}, 0)
+
+
+def test_a_task_that_is_not_over(play: Play) -> None:
+    """What is still held, or waits, is a fault."""
+    play.settle(most=1)
+    verdict = play.judge()
+    assert len(verdict.faults) == COUNT
+    assert all("and was to be" in fault for fault in verdict.faults)
+    assert verdict.cut_off == 1
+
+
+def test_a_task_that_is_gone(play: Play) -> None:
+    """A task that the board does not know, and one that ran though nobody submitted it."""
+    play.finish()
+    key = play.keys.pop()
+    assert [fault for fault in play.judge().faults if key.hex() in fault]
+    play.keys.append(TaskKey(bytes(32)))
+    assert f"t{COUNT - 1} was submitted and is gone" in play.judge().faults
+
+
+def test_a_claim_that_is_not_on_the_board(play: Play) -> None:
+    """What ran under a claim that the board does not know was run without one."""
+    play.finish()
+    claim = Cid.of(b"nowhere")
+    play.note(play.keys[0], claim, "begin")
+    assert play.judge().faults == [f"t0 ran under {claim}, which is no claim on the board"]
+
+
+def test_a_claim_begun_twice(play: Play) -> None:
+    """One claim is one run."""
+    play.finish()
+    result = play.desk.record(play.keys[0]).result
+    assert result is not None
+    play.note(play.keys[0], result.claim, "begin")
+    assert [fault for fault in play.judge().faults if "t0 was begun 2 times under one claim" in fault]
+
+
+def test_a_result_of_a_run_that_did_not_end(play: Play) -> None:
+    """A result without its run was made up."""
+    play.finish()
+    for file in play.journal.iterdir():
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if not line.endswith("end\n")), encoding="utf-8")
+    assert sum("never came to its end" in fault for fault in play.judge().faults) == COUNT - 1
+
+
+@pytest.mark.parametrize("wrong", [b"t1", b"", b"t"])
+def test_a_wrong_result(play: Play, wrong: bytes) -> None:
+    """What was handed over must be the task's own."""
+    play.finish(lambda data: data.replace(b'"t0"', b'"' + wrong + b'"'))
+    assert [fault[:17] for fault in play.judge().faults] == ["t0 has the result"]
+
+
+def test_a_death_without_a_reason(play: Play) -> None:
+    """A failure must say its class and its words."""
+    for _ in range(2):
+        taken = [one for one in play.settle(most=COUNT) if play.keys.index(one.record.key) == 5]
+        play.settle(*(Failed(one.record.key, one.claim, "payload") for one in taken))
+        play.desk.now += 2 * POLICY.lease_ms
+    assert [fault for fault in play.judge().faults if fault.startswith("t5 failed without a reason")]
+
+
+def test_a_death_too_early(play: Play) -> None:
+    """No task that can be done may die, and none that cannot may be done."""
+    play.finish()
+    assert play.judge_doctored(0, lambda task: replace(task, completions=()))
+    assert play.judge_doctored(5, lambda task: replace(task, completions=play.desk.record(play.keys[0]).completions))
+
+
+def test_a_log_that_cannot_be_read(play: Play) -> None:
+    """The log of a result is what the run said, of the attempt that it was."""
+    play.finish()
+
+    def as_another(task: TaskRecord) -> TaskRecord:
+        return replace(task, claims=tuple(replace(claim, attempt=claim.attempt + 1) for claim in task.claims))
+
+    assert ["has the log" in fault for fault in play.judge_doctored(0, as_another)] == [True]
+
+
+def claims_of(play: Play, key: TaskKey) -> tuple[TaskRecord, list[ClaimRecord]]:
+    """Return a task and its claims by time."""
+    record = play.desk.record(key)
+    return record, sorted(record.claims, key=lambda claim: (claim.time, claim.cid))
+
+
+def test_why_a_task_is_begun_again(play: Play) -> None:
+    """A lost lease, a release or a failure explains a second run whose author knew of the first; nothing else does."""
+    (first,) = play.settle(most=1)
+    play.desk.now += 2 * POLICY.lease_ms
+    play.settle(most=COUNT)
+    record, (one, two) = claims_of(play, first.record.key)
+    lasting = replace(one, until=two.time + 1)
+    with play.desk.home.reading():
+        assert why_again(play.desk.home, record, one, two) == "lease lost"
+        assert why_again(play.desk.home, record, lasting, two) is None
+        assert why_again(play.desk.home, record, replace(lasting, released=True), two) == "released"
+        assert why_again(play.desk.home, record, replace(lasting, failed_at=two.time), two) == "failed"
+
+
+def test_what_only_a_partition_explains(play: Play) -> None:
+    """A second run whose author did not know of the first, or of its renewal, was begun across a cut."""
+    him = play.desk.peer("other")
+    with Desk(play.folder / "one", source=play.desk) as apart:
+        apart.now = play.desk.now = play.desk.now + 2 * POLICY.lease_ms  # everybody's turn has come
+        (first,) = play.settle(most=1)
+        (other,) = play.settle(most=1, desk=apart, key=him)
+        assert other.record.key == first.record.key
+        play.desk.carry(apart)
+    record, (one, two) = claims_of(play, first.record.key)
+    with play.desk.home.reading():
+        assert why_again(play.desk.home, record, one, two) == "partition"
+    assert play.judge().again == {"partition": 1}
+
+
+def test_a_renewal_that_was_not_heard_of(play: Play) -> None:
+    """A lease that was renewed beyond a cut has ended for those on this side of it."""
+    him = play.desk.peer("other")
+    (first,) = play.settle(most=1)
+    with Desk(play.folder / "one", source=play.desk) as apart:
+        play.desk.now += POLICY.lease_ms // 2
+        play.settle(Renewed(first.record.key, first.claim))
+        apart.now = play.desk.now = play.desk.now + POLICY.lease_ms // 2 + 1
+        apart.now += 2 * POLICY.lease_ms  # the grace of this side
+        play.desk.now = apart.now
+        play.settle(most=COUNT, desk=apart, key=him)
+        play.desk.carry(apart)
+    record, (one, two) = claims_of(play, first.record.key)
+    with play.desk.home.reading():
+        assert why_again(play.desk.home, record, replace(one, until=two.time + 1), two) == "partition"

@@ -1,0 +1,172 @@
+"""What carries events between the places of a chaos run: syncs of homes side by side, or daemons on real nodes."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import combinations
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from ledger.answerer import Answerer
+from ledger.carrier import CallCarrier
+from ledger.database import StoreError
+from ledger.exchange import pull, sync_stores
+from scheduler.home import Home
+from scheduler.replica import replica_of
+from tests.chaos.fate import POLICY
+from tests.network.hardship import agree, bounded, links
+from tests.support.peers import Machine, Machines
+
+PLACES: Final = ("ada", "bert", "cleo")
+_ROUND_S: Final = 0.2
+_END_S: Final = 60.0
+
+
+class Town(Protocol):
+    """Machines and what is between them; the first one owns the ledger. A context manager that ends all of it."""
+
+    machines: list[Machine]
+    others: dict[str, Callable[[random.Random], str]]
+    """What can befall it beside what befalls workers and paths (tests.chaos.fate)."""
+
+    def start(self) -> None:
+        """Begin to carry events."""
+
+    def part(self, here: Sequence[str], there: Sequence[str]) -> None:
+        """Cut places off from others."""
+
+    def heal(self) -> None:
+        """Let all meet again."""
+
+    def agree(self) -> None:
+        """Come back when all have everything; fail where they do not."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class SyncedTown:
+    """Homes side by side: one thread syncs each two of them again and again, unless they are parted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = ExitStack()
+        machines = self._stack.enter_context(Machines(folder, POLICY))
+        first = machines.found(PLACES[0], node=False)
+        self.machines = [first, *(machines.entered(name, first, node=False) for name in PLACES[1:])]
+        self.others: dict[str, Callable[[random.Random], str]] = {}
+        self._parted: frozenset[frozenset[str]] = frozenset()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to carry events, the first ones at once."""
+        self._meet()
+        self._thread.start()
+
+    def part(self, here: Sequence[str], there: Sequence[str]) -> None:
+        """Sync none of these with any of those."""
+        self._parted = frozenset(frozenset((one, other)) for one in here for other in there)
+
+    def heal(self) -> None:
+        """Sync all again."""
+        self._parted = frozenset()
+
+    def agree(self) -> None:
+        """Sync all with all, and see that they are at one."""
+        self._end()
+        self._meet()
+        agree(*self.machines, deadline_s=1.0)
+
+    def _meet(self) -> None:
+        for _ in range(2):
+            for one, other in combinations(self.machines, 2):
+                sync_stores(replica_of(one.home), replica_of(other.home), one.home.now_ms)
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join(_END_S)
+        assert self._failure is None, f"a sync failed: {self._failure!r}"
+
+    def _carry(self) -> None:
+        try:
+            with ExitStack() as stack:
+                homes = {one.name: stack.enter_context(Home.open(one.folder)) for one in self.machines}
+                while not self._over.wait(_ROUND_S):
+                    for one, other in combinations(homes, 2):
+                        if frozenset((one, other)) not in self._parted:
+                            _sync(homes[one], homes[other])
+        except BaseException as error:  # noqa: BLE001  # told by the test's own thread
+            self._failure = error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join(_END_S)
+        self._stack.close()
+
+
+def _sync(one: Home, other: Home) -> None:
+    try:
+        sync_stores(replica_of(one), replica_of(other), one.now_ms)
+    except StoreError:  # a worker was stopped in the midst of a transaction: the next round is soon
+        return
+
+
+class IpfsTown:
+    """Machines with `peer run` daemons and Kubo nodes of their own, in a private network, behind links that are cut."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = ExitStack()
+        machines = self._stack.enter_context(Machines(folder, POLICY))
+        first = machines.found(PLACES[0])
+        self.machines = [first, *(machines.entered(name, first) for name in PLACES[1:])]
+        self.others: dict[str, Callable[[random.Random], str]] = {"daemon": self._kill_daemon}
+
+    def start(self) -> None:
+        """Give each machine its admission, start the daemons."""
+        source = CallCarrier(Answerer(replica_of(self.machines[0].home), self.machines[0].home.now_ms))
+        for machine in self.machines[1:]:
+            pull(replica_of(machine.home), source, machine.home.now_ms)
+        self._links = self._stack.enter_context(links(self.machines))
+        for machine in self.machines:
+            machine.start()
+
+    def part(self, here: Sequence[str], there: Sequence[str]) -> None:
+        """Cut the links between these and those."""
+        groups = [[machine for machine in self.machines if machine.name in names] for names in (here, there)]
+        self._links.part(*groups)
+
+    def heal(self) -> None:
+        """Mend all links."""
+        self._links.heal()
+
+    def agree(self) -> None:
+        """Wait until all have one history and one state root."""
+        agree(*self.machines)
+        bounded(*self.machines)
+
+    def _kill_daemon(self, chance: random.Random) -> str:
+        """Kill a daemon, now and then with its node, and start it again."""
+        machine = chance.choice(self.machines)
+        assert machine.daemon is not None
+        assert machine.node is not None
+        machine.daemon.kill()
+        if with_node := chance.random() < 0.3:
+            machine.node.kill()
+        machine.start()
+        return f"{machine.name}'s daemon{' and node' if with_node else ''} killed and started again"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
