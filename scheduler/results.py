@@ -121,7 +121,7 @@ def failure_words(result: Result) -> str:
     code = result.exit_code
     said = (
         ": ".join(filter(None, (result.failure_class, result.error))),
-        "" if code is None else f"exit code {code}",
+        "" if code is None or result.error == f"exit code {code}" else f"exit code {code}",
         f"limits hit: {', '.join(result.limits)}" if result.limits else "",
     )
     return ", ".join(filter(None, said))

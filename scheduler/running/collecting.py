@@ -8,6 +8,7 @@ run is left.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import time
@@ -18,7 +19,7 @@ from typing import Final
 from ledger.blobs import BLOB_BYTES_MAX
 from scheduler.running.files import EVENT_PARTS_MAX, FileRefError, check_path
 from scheduler.running.inputs import OWN_FOLDER
-from scheduler.running.masking import SECRET_BYTES_MIN
+from scheduler.running.masking import SECRET_BYTES_MIN, Masker
 from scheduler.running.output_file import TooMuchError
 from scheduler.running.patterns import is_plain, matches
 
@@ -51,9 +52,10 @@ def collect(folder: Path, patterns: Sequence[str], *, bytes_max: int, secrets: I
     parts = sum(-(-size // BLOB_BYTES_MAX) for size in sizes)
     if max(len(found), parts) > PARTS_MAX:
         raise TooMuchError(f"the result has {len(found)} files in {parts} parts, {PARTS_MAX} are allowed")
-    values = [value for secret in secrets if len(value := secret.strip().encode()) >= SECRET_BYTES_MIN]
+    hidden = [secret for secret in secrets if len(secret.strip().encode()) >= SECRET_BYTES_MIN]
+    values = [secret.strip().encode() for secret in hidden]
     for path, place in found.items():
-        if _holds(place, values) or any(value in path.encode() for value in values):
+        if _holds(place, hidden) or any(value in path.encode() for value in values):
             raise CollectError("a file of the result, or its name, holds a secret: nothing of it is kept")
     return found
 
@@ -122,16 +124,15 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
             raise CollectError(f"the folder {above[:200] or '.'} cannot be read: {error.strerror}") from None
 
 
-def _holds(place: Path, values: Sequence[bytes]) -> bool:
-    """Return whether a file has one of some values in it, as it is."""
-    overlap = max(map(len, values), default=1) - 1
-    if not values:
+def _holds(place: Path, secrets: Sequence[str]) -> bool:
+    """Return whether a file has a secret in it, in one of the forms that are masked in logs."""
+    if not secrets:
         return False
-    before = b""
+    masker = Masker(secrets)
+    shown, said = hashlib.sha256(), hashlib.sha256()
     with place.open("rb") as file:
         while piece := file.read(_CHUNK):
-            data = before + piece
-            if any(value in data for value in values):
-                return True
-            before = data[-overlap:] if overlap else b""
-    return False
+            said.update(piece)
+            shown.update(masker.feed(piece))
+    shown.update(masker.finish())
+    return shown.digest() != said.digest()

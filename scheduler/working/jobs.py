@@ -6,6 +6,7 @@ blob waits for it. Leaves out processes and sandboxes: runners, one for each kin
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,14 +30,18 @@ from scheduler.running.job import FailureClass, Input, Job, Permit, Runner
 from scheduler.running.payloads import Payload
 from scheduler.taking import Taken
 from scheduler.working.folders import WorkFolders
-from scheduler.working.judging import judge_task
+from scheduler.working.judging import Judgement, is_for_workers, judge_task
 from scheduler.working.outcome import ending_of
 from scheduler.working.policy import WorkerPolicy
 from scheduler.working.policy_file import PolicyFile
 from scheduler.working.run import Act, Run, shorten
 from scheduler.working.secrets import SecretError, grant
 
+_logger = logging.getLogger(__name__)
+
 _KNOWN_MAX: Final = 50_000
+_TOLD_MAX: Final = 10
+"""Of so many tasks that it may not run a worker says so, until the policy changes."""
 
 Runners = Mapping[type[Payload], Runner]
 
@@ -86,6 +91,7 @@ class JobWork:
         self._blobs = BlobReader(home.folder)
         self._changes = self._count_changes()
         self._known: dict[TaskKey, Acceptance] = {}
+        self._told = 0
 
     # ---- before the claim
 
@@ -105,13 +111,32 @@ class JobWork:
         if judgement.waits:
             return Acceptance.LATER
         if not judgement.allowed or judgement.payload is None or type(judgement.payload) not in self._runners:
+            self._tell(record, judgement)
             return Acceptance.NO
         needed = inputs_of(self._home, record, inputs(self._home.board, record)) if record.spec.needs else ()
         return Acceptance.LATER if self._lacks(judgement.payload, needed) else Acceptance.YES
 
+    def _tell(self, record: TaskRecord, judgement: Judgement) -> None:
+        """Say of the first tasks that are left to others why: who keeps the policy may have meant otherwise."""
+        if is_for_workers(record.spec) and self._told < _TOLD_MAX:
+            self._told += 1
+            why = "; ".join(judgement.reasons) or "nothing here runs its kind of payload"
+            _logger.info(
+                "left to others: task %s (%s)",
+                record.spec.task_id,
+                why,
+                extra={"event": "denied", "task": record.key.hex()},
+            )
+            if self._told == _TOLD_MAX:
+                _logger.info("more are left to others; `tasks` and `explain TASK` tell which and why")
+
     def _lacks(self, payload: Payload, needed: tuple[Input, ...]) -> bool:
         has = self._home.intake.blobs.has
         return any(one.missing for one in needed) or not all(map(has, parts_of(payload.all_files)))
+
+    def permits(self, record: TaskRecord) -> bool:
+        """Tell whether the policy still allows a task that runs, and its submitter is not revoked."""
+        return judge_task(self._home, self._policy.current(), record).allowed
 
     def has_changed(self) -> bool:
         """Tell whether the policy says something else than before, or somebody was admitted or revoked."""
@@ -119,6 +144,7 @@ class JobWork:
         if before == self._changes:
             return False
         self._known.clear()
+        self._told = 0
         return True
 
     def _count_changes(self) -> tuple[int, int]:

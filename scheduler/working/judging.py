@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crdt.records import TaskRecord
+from ledger.events import Role
 from ledger.keys import ActorKey
 from ledger.operations import Attachment, Spec
 from scheduler.home import Home
@@ -64,6 +65,8 @@ def judge_task(home: Home, policy: WorkerPolicy, record: TaskRecord) -> Judgemen
         return Judgement(reasons=(f"its payload cannot be read: {error}",))
     if payload is None:
         return Judgement(reasons=(f"workers run no payload of type {spec.payload.media_type!r}",))
+    if home.members.grant_for(record.submitter, Role.SUBMITTER) is None:
+        return Judgement(payload=payload, reasons=("its submitter was revoked, or may not submit any more",))
     verdict = judge(policy, record.submitter, spec, payload, is_member=is_member(home, record.submitter))
     if isinstance(verdict, Denial):
         return Judgement(payload=payload, reasons=verdict.reasons)

@@ -209,4 +209,10 @@ def _beyond(asked: Iterable[str], given: frozenset[str] | None) -> str:
 
 
 def _fits(text: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(text, pattern) for pattern in patterns)
+    """Return whether a name or path fits a pattern, step by step: `git*` is no file in a folder. "*" fits all."""
+    steps = text.split("/")
+    return any(pattern == "*" or _fits_steps(steps, pattern.split("/")) for pattern in patterns)
+
+
+def _fits_steps(steps: list[str], pattern: list[str]) -> bool:
+    return len(steps) == len(pattern) and ".." not in steps and all(map(fnmatchcase, steps, pattern))

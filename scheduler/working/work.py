@@ -23,6 +23,9 @@ class Work(Protocol):
     def prepare(self, taken: Taken) -> Act | str:
         """Return what does the work of a claim; words where it is not to be done after all. Within a reading."""
 
+    def permits(self, record: TaskRecord) -> bool:
+        """Tell whether a task that runs may run on, after `has_changed`. Within a reading of the home."""
+
     def has_changed(self) -> bool:
         """Tell whether `accepts` may answer otherwise than before, as after a new policy; asked often."""
 

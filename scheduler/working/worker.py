@@ -205,6 +205,7 @@ class Worker:
         if self._work.has_changed():
             self._queue.forget()
             self._has_news = True
+            self._end_what_may_not_run()
         self._collect(now)
         if self._keeper.has_endings and now >= self._again_at:
             self._await_turn()
@@ -221,6 +222,13 @@ class Worker:
         now = time.monotonic()
         while not self._home.database.is_free() and time.monotonic() < now + _TURN_S:
             self._watch.wait(_TURN_LOOK_S)
+
+    def _end_what_may_not_run(self) -> None:
+        """Have end what a new policy forbids, or whose submitter was revoked while it ran."""
+        with self._home.reading():
+            forbidden = [run for run in self._keeper.runs.values() if not self._work.permits(run.record)]
+        for run in forbidden:
+            run.end("this worker may not run it any more")
 
     def _is_worth_a_look(self, now: float) -> bool:
         if self._has_news or now >= self._look_at:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -143,3 +146,15 @@ def test_depth_without_end_is_an_error(folder: Path) -> None:
     os.close(descriptor)
     with pytest.raises(CollectError, match="cannot be read"):
         collect(folder, ("a.txt",), bytes_max=BYTES)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [base64.b64encode, base64.urlsafe_b64encode, lambda value: quote(value).encode()],
+    ids=("base64", "url", "percent"),
+)
+def test_a_file_with_a_secret_in_another_form_is_refused(folder: Path, form: Callable[[bytes], bytes]) -> None:
+    """What is masked in logs is kept in no file either."""
+    (folder / "coded.txt").write_bytes(b"x" * 1_000_000 + form(b"hunter22/&?>secret"))
+    with pytest.raises(CollectError, match="secret"):
+        collect(folder, ("coded.txt",), bytes_max=BYTES, secrets=("hunter22/&?>secret",))

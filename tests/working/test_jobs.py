@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from ledger.events import TaskKey
-from ledger.operations import Complete, Fail
+from ledger.events import Role, TaskKey
+from ledger.keys import did_key
+from ledger.operations import Admit, Attachment, Complete, Fail, Revoke, Spec
 from scheduler import batch
+from scheduler.actions import SubmitRequest, submit
 from scheduler.endings import endings
 from scheduler.queue import Acceptance, TaskQueue
 from scheduler.results import result_of
 from scheduler.run_log import read_log
 from scheduler.running.files import FileRef, split
 from scheduler.running.job import FailureClass, Job, Live, Outcome
-from scheduler.running.payloads import OUTPUTS_TYPE, Command
+from scheduler.running.payloads import OUTPUTS_TYPE, Command, write_payload
 from scheduler.working.folders import WorkFolders, clean_up, remove_tree
 from scheduler.working.jobs import JobWork
 from scheduler.working.judging import judge_task
@@ -118,6 +120,36 @@ def test_what_this_machine_cannot_give_is_not_claimed(shop: Shop, monkeypatch: p
     with shop.home.reading():
         (why,) = judge_task(shop.home, PolicyFile(path).current(), shop.record(task)).reasons
     assert "this machine lacks: the limit of processes does not bind root" in why
+
+
+def test_work_of_a_revoked_submitter_is_neither_begun_nor_ended(shop: Shop) -> None:
+    """Revoked while its task runs, a submitter loses the run, and what it has queued is not begun: listed or not."""
+    shop.allow()
+    owner = shop.home.members.owner_key()
+    guest = shop.home.keys.ensure("guest")
+    assert owner is not None
+    grant = shop.home.append(owner, (Admit(guest.actor, (Role.SUBMITTER.value,), "guest"),)).cid
+    path = shop.folder / "worker.toml"
+    path.write_text(path.read_text().replace("submitters = [", f'submitters = ["{did_key(guest.actor)}", '))
+    payload = Attachment(*write_payload(COMMAND))
+    specs = [Spec(name, "w", name, ("p2p-only",), payload=payload) for name in ("runs", "waits")]
+    keys = [one.key for one in submit(shop.home, guest, map(SubmitRequest, specs))]
+    stopped: list[str | None] = []
+
+    def linger(_: Job, live: Live) -> Outcome:
+        assert live.stop.wait(30)
+        stopped.append(live.stop.reason)
+        return Outcome(FailureClass.INFRASTRUCTURE, "stopped")
+
+    with shop.running(linger):
+        shop.until(lambda: any(shop.record(key).claims for key in keys))
+        with shop.home.reading():
+            heads = tuple(node.cid for node in shop.home.board.store.nodes_of(guest.actor))
+        shop.home.append(owner, (Revoke(grant, guest.actor, heads),))
+        shop.until(lambda: stopped)
+        shop.until(lambda: all(claim.released for key in keys for claim in shop.record(key).claims))
+    assert stopped == ["this worker may not run it any more"]
+    assert sum(len(shop.record(key).claims) for key in keys) == 1
 
 
 def test_a_policy_that_changes_between_claim_and_run_stops_the_run(shop: Shop, tmp_path: Path) -> None:

@@ -170,3 +170,17 @@ def test_what_is_not_said_is_not_asked_about() -> None:
     rule = replace(RULE, tags=None, labels=None, programs=None, workflows=None)
     assert isinstance(ask(rule, Command(argv=("rm",)), tags=("z",), requires=("arm",)), Permit)
     assert isinstance(ask(rule, replace(JOB, path="a.yml")), Permit)
+
+
+@pytest.mark.parametrize("program", ["git-x/run", "make/../x", "./make", "/usr/bin/make"])
+def test_a_pattern_for_a_name_fits_no_path(program: str) -> None:
+    """A task cannot put a file of its own in the place of a listed program by naming it as a path."""
+    assert isinstance(ask(RULE, Command(argv=("git-annex",))), Permit)
+    assert isinstance(ask(RULE, Command(argv=(program,))), Denial)
+
+
+@pytest.mark.parametrize(("program", "fits"), [("/usr/bin/x", True), ("/usr/bin/../x", False), ("/usr/bin/a/x", False)])
+def test_a_pattern_for_a_path_fits_step_by_step(program: str, *, fits: bool) -> None:
+    """A star stands for one step, and no path leads out of the folder that a pattern names."""
+    rule = replace(RULE, programs=("/usr/bin/*",))
+    assert isinstance(ask(rule, Command(argv=(program,))), Permit if fits else Denial)
