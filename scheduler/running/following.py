@@ -21,9 +21,6 @@ from scheduler.running.job import Limits, Live
 from scheduler.running.limits import TAIL_BYTES
 from scheduler.running.masking import Masker
 
-GRACE_MS: Final = 5_000
-"""From SIGTERM to SIGKILL."""
-
 _CHUNK: Final = 65_536
 
 

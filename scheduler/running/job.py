@@ -24,6 +24,8 @@ from scheduler.running.payloads import Payload
 
 LOG_BYTES_MAX: Final = 16 * 1_048_576
 """What a run may print by default, in bytes."""
+GRACE_MS: Final = 5_000
+"""From SIGTERM to SIGKILL, for a run that is to end and has time."""
 
 
 class FailureClass(StrEnum):
@@ -66,6 +68,14 @@ class Limits:
     log_bytes: int = LOG_BYTES_MAX
     result_bytes: int = 64 * 1_048_576
     """All files it hands over as its result."""
+
+
+def grace_ms(time_ms: int | None) -> int:
+    """Return how long after SIGTERM a run of at most `time_ms` is killed, in ms: 5 s, less for short ones.
+
+    Whoever ends a run in time to tell of it before its claim ends reckons with it (scheduler.working.keeping).
+    """
+    return GRACE_MS if time_ms is None else min(GRACE_MS, time_ms // 4)
 
 
 @dataclass(frozen=True, slots=True)

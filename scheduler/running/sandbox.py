@@ -21,8 +21,8 @@ from typing import Final
 from scheduler.running import bubblewrap, bubblewrapped
 from scheduler.running.ends import NoProgramError, Started
 from scheduler.running.files import check_path
-from scheduler.running.following import GRACE_MS, Followed, follow
-from scheduler.running.job import Level, Live, Mount, Permit
+from scheduler.running.following import Followed, follow
+from scheduler.running.job import GRACE_MS, Level, Live, Mount, Permit, grace_ms
 from scheduler.running.levels import LevelMissingError, SandboxError, bubblewrap_program, require
 from scheduler.running.limits import count_tasks_of, kernel_limits, limits_hit
 from scheduler.running.masking import Masker
@@ -56,11 +56,11 @@ class Sandbox:
     """Runs programs, from several threads at once. `close` gives back what it keeps between runs.
 
     Args:
-        grace_ms: from SIGTERM to SIGKILL, for a run that is to end.
+        grace_ms_max: from SIGTERM to SIGKILL, for a run that is to end; less for runs of a short time.
     """
 
-    def __init__(self, *, grace_ms: int = GRACE_MS) -> None:
-        self._grace_ms = grace_ms
+    def __init__(self, *, grace_ms_max: int = GRACE_MS) -> None:
+        self._grace_ms_max = grace_ms_max
         self._nursery = Nursery()
 
     def close(self) -> None:
@@ -112,8 +112,9 @@ class Sandbox:
             printing.close()
             try:
                 masker = Masker(permit.secrets.values())
+                patience = min(self._grace_ms_max, grace_ms(permit.limits.time_ms))
                 followed = follow(
-                    started, output.fileno(), live, masker=masker, limits=permit.limits, grace_ms=self._grace_ms
+                    started, output.fileno(), live, masker=masker, limits=permit.limits, grace_ms=patience
                 )
             except BaseException:
                 with suppress(OSError):

@@ -17,7 +17,7 @@ from ledger.keys import ActorKey
 from ledger.operations import ERROR_BYTES_MAX
 from scheduler.batch import Batch, Completed, Ending, Failed, Released, Renewed
 from scheduler.home import Home
-from scheduler.running.job import FailureClass
+from scheduler.running.job import FailureClass, grace_ms
 from scheduler.settling import why_lost
 from scheduler.working.counters import WorkerCounters
 from scheduler.working.run import Phase, Run, shorten
@@ -213,7 +213,8 @@ class Keeper:
 def _last_moment(run: Run) -> int:
     """Return the instant, ms, at which a run has to be ended, so that its failure is told before its claim ends."""
     timing = run.timing
-    return timing.times_out_at - min(_TIMEOUT_MARGIN_MS, (timing.times_out_at - timing.claimed_at) // 10)
+    time_ms = timing.times_out_at - timing.claimed_at
+    return timing.times_out_at - grace_ms(time_ms) - min(_TIMEOUT_MARGIN_MS, time_ms // 10)
 
 
 def _tell(run: Run, level: int, event: str, words: str) -> None:

@@ -16,7 +16,7 @@ from tests.running.support import LEVELS, Bench
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox with a short grace; one for all, as a worker has it."""
-    shared = Sandbox(grace_ms=400)
+    shared = Sandbox(grace_ms_max=400)
     yield shared
     shared.close()
 

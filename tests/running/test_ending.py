@@ -81,7 +81,7 @@ def test_sigterm_comes_first_and_reaches_all(bench: Bench, level: Level) -> None
     script = """
         sh -c 'trap "echo child cleans; exit" TERM; echo child; sleep 600 & wait' &
         trap 'wait; echo main cleans; exit 7' TERM; echo main; wait"""
-    live, patient = Kept(), Sandbox(grace_ms=60_000)
+    live, patient = Kept(), Sandbox(grace_ms_max=60_000)
     with closing(patient), background(lambda: Bench(bench.folder, patient).sh(script, level=level, live=live)) as found:
         live.wait_for("child")
         live.wait_for("main")

@@ -14,7 +14,7 @@ from tests.workflows.act_bench import ActBench
 @pytest.fixture(scope="session")
 def act_sandbox() -> Iterator[Sandbox]:
     """A sandbox with a short grace; one for all, as a worker has it."""
-    shared = Sandbox(grace_ms=400)
+    shared = Sandbox(grace_ms_max=400)
     yield shared
     shared.close()
 

@@ -15,6 +15,7 @@ import pytest
 
 from ledger.events import TaskKey
 from ledger.keys import did_key
+from ledger.operations import Backoff
 from scheduler.actions import cancel
 from scheduler.running.payloads import Command
 from tests.working.shop import QUICK, Shop
@@ -172,3 +173,15 @@ def test_two_workers_share_the_tasks(shop: Shop, tmp_path: Path) -> None:
             assert (first.wait(60), second.wait(60)) == (0, 0)
         assert sorted(map(int, note.read_text().split())) == list(range(12))
         assert all(shop.status(task) == "done" for task in tasks)
+
+
+def test_a_run_that_will_not_end_in_time_is_over_before_the_next_attempt(shop: Shop) -> None:
+    """A command that ignores SIGTERM is killed, and its failure told, before its claim ends: attempts never overlap."""
+    stubborn = Command(argv=("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"))
+    task = shop.submit("t", stubborn, timeout_ms=3_000, max_attempts=2, backoff=Backoff(base_ms=100, max_ms=100))
+    with worker(shop, "one"), worker(shop, "two"):
+        shop.until_status(task, "dead")
+    first, second = sorted(shop.record(task).claims, key=lambda claim: claim.attempt)
+    assert 0 < first.failed_at <= first.time + 3_000
+    assert first.failed_at <= second.time
+    assert 0 < second.failed_at <= second.time + 3_000
