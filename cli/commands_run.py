@@ -84,7 +84,8 @@ def run(
     """Have a worker run a command; print what it prints, and end with its exit code.
 
     The command runs wherever a worker that may run it takes it (`worker run`), in an empty folder: `--put .` gives it
-    what is here. What it prints comes as far as its worker sends it, at once where that is in this home.
+    what is here, without .git and what git ignores. What it prints comes as far as its worker sends it, at once where
+    that is in this home.
 
     Exit codes are the command's own; 128 and a signal's number where a signal ended it; 122 where it hit a limit, 124
     where its time was up, 125 where it could not be run to an end (no attempt left, expired, cancelled by others, a

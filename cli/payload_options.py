@@ -33,7 +33,7 @@ EnvOption = Annotated[
 PutOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PATH[=INSIDE]...", help="A file or folder to put into the work folder; `.`: all that is here."
+        metavar="PATH[=INSIDE]...", help="A file, or a folder without .git and what git ignores, for the work folder."
     ),
 ]
 KeepOption = Annotated[
@@ -110,6 +110,9 @@ def read_command(fields: Any) -> Payload:
     gathered = Gathered()
     for path, inside in _put(fields.get("put", ())):
         gathered.put(path, inside)
+    if gathered.ignored:
+        what = "1 file that git ignores is" if gathered.ignored == 1 else f"{gathered.ignored:,} files git ignores are"
+        typer.echo(f"{what} left out; --put takes one that is named by its own path.", err=True)
     command = Command(
         argv=tuple(fields.get("argv", ())),
         script=script,

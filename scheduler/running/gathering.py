@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -15,6 +15,7 @@ from typing import Final, Self
 from ledger.cid import Cid
 from scheduler.running.files import FileRef, FileRefError, check_path, split
 from scheduler.running.payloads import WORDS_MAX
+from scheduler.workflows.source import not_ignored
 
 FILES_MAX: Final = WORDS_MAX
 """Files that one payload names."""
@@ -28,10 +29,11 @@ class GatheringError(ValueError):
 
 @dataclass(slots=True)
 class Gathered:
-    """Files by their path in the work folder, and the bytes of their parts."""
+    """Files by their path in the work folder, and the bytes of their parts; `ignored`: how many git had left out."""
 
     files: dict[str, FileRef] = field(default_factory=dict)
     blobs: dict[Cid, bytes] = field(default_factory=dict)
+    ignored: int = 0
 
     def add(self, inside: str, data: bytes, *, executable: bool = False) -> Self:
         """Add one file; raise GatheringError where it cannot be one, or is one too many."""
@@ -51,21 +53,28 @@ class Gathered:
         return self
 
     def put(self, path: Path, inside: str | None = None) -> Self:
-        """Add a file, or all files below a folder.
+        """Add a file as it is, or the files below a folder: never `.git`, and in a git work tree none that git ignores.
 
         Args:
             path: where it is here.
             inside: where it is in the work folder; None: under its own name, which of `.` is none: what is in it.
 
         A link to a file stands for the file; a link to a folder, and what is no file, raises GatheringError, as do
-        paths that clash. Raises OSError where a file cannot be read.
+        paths that clash and a folder of which git ignores all. Raises OSError where a file cannot be read, SourceError
+        where git cannot say what it ignores.
         """
         place = path.name if inside is None else inside.rstrip("/")
         if not path.is_dir():
             return self._put_file(path, place)
         prefix = "" if place in {"", "."} else f"{place}/"
-        for file in _below(path):
-            self._put_file(file, prefix + file.relative_to(path).as_posix())
+        names, ignored = not_ignored(path)
+        if ignored and not names:
+            raise GatheringError(f"git ignores every file in {path}: put them by their own paths")
+        self.ignored += ignored
+        for name in names:
+            if (file := path / name).is_dir():
+                raise GatheringError(f"{file} is a link to a folder: put that folder by its own path")
+            self._put_file(file, prefix + name)
         return self
 
     def _put_file(self, path: Path, inside: str) -> Self:
@@ -89,17 +98,3 @@ def gather(files: Mapping[str, bytes | str | Path]) -> Gathered:
         else:
             gathered.put(Path(source), inside)
     return gathered
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, sorted; raise GatheringError for a link to a folder: it could lead anywhere."""
-
-    def unreadable(error: OSError) -> None:
-        raise error
-
-    for place, folders, files in os.walk(folder, onerror=unreadable):
-        for name in sorted(folders):
-            if (path := Path(place, name)).is_symlink():
-                raise GatheringError(f"{path} is a link to a folder: put that folder by its own path")
-        folders.sort()
-        yield from (Path(place, name) for name in sorted(files))

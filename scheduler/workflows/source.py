@@ -88,6 +88,56 @@ def pack(folder: Path) -> Source:
     return Source(stream.getvalue(), len(names), tuple(left_out))
 
 
+def not_ignored(folder: Path) -> tuple[list[str], int]:
+    """Return the paths below a folder that may be given away, sorted, and how many others git ignores.
+
+    Of a git work tree the files that git tracks, or would if it were asked to; of another folder all, and of each work
+    tree in it as above. `.git` is never among them.
+    """
+    names, ignored = _not_ignored(folder, inside=in_git(folder))
+    return sorted(names, key=os.fsencode), ignored
+
+
+def _not_ignored(folder: Path, *, inside: bool) -> tuple[list[str], int]:
+    others: list[str] = []
+    if inside:
+        listed = ("ls-files", "-z", "--exclude-standard")
+        found = _names(_git(folder, *listed, "--cached", "--others"))
+        others = _names(_git(folder, *listed, "--others", "--ignored"))
+    else:
+        found = [f"{place}{name}" for place, name in _listed(folder)]
+    names, ignored = [], len(others)
+    for name in dict.fromkeys(found):
+        path = folder / name
+        if ".git" in name.split("/") or not os.path.lexists(path):
+            continue
+        if not path.is_dir() or path.is_symlink():
+            names.append(name)
+        elif os.path.lexists(path / ".git"):  # a work tree of its own, such as a submodule
+            below, more = _not_ignored(path, inside=True)
+            names += [f"{name.rstrip('/')}/{one}" for one in below]
+            ignored += more
+    return names, ignored
+
+
+def _names(data: bytes) -> list[str]:
+    return [os.fsdecode(name) for name in data.split(b"\0") if name]
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what is below a folder, files, links and work trees; raise OSError for a folder that cannot be read."""
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    for here, folders, files in os.walk(folder, onerror=unreadable):
+        place = Path(here).relative_to(folder).as_posix()
+        whole = [name for name in folders if Path(here, name).is_symlink() or os.path.lexists(Path(here, name, ".git"))]
+        folders[:] = [name for name in folders if name != ".git" and name not in whole]
+        for name in (*files, *whole):
+            yield "" if place == "." else f"{place}/", name
+
+
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise SourceError(f"{folder} is no folder", "name the folder that the jobs work on, or none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,52 @@ def test_files_travel_with_their_tasks(program: Program, tmp_path: Path) -> None
         there = Program(tmp_path / f"home {Path(place).name}")
         there.ok("init", "--from", place)
         assert missing_of(there, parts) == [], place
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["root", "below"])
+def test_a_folder_goes_without_git_s_own_and_without_what_git_ignores(
+    program: Program, tmp_path: Path, here: bool
+) -> None:
+    """No token of .git/config and no .env; tracked and new files, a submodule's too; a file that is named as it is."""
+    root = tmp_path / "tree"
+    tree = root if here else root / "below"
+    inner = tree / "inner"
+    inner.mkdir(parents=True)
+    for repository in (root, inner):
+        subprocess.run(("git", "init", "-q", str(repository)), check=True)
+        with (repository / ".git" / "config").open("a") as config:
+            config.write('[http "https://github.com/"]\n\textraheader = AUTHORIZATION: basic dG9rZW4=\n')
+        (repository / ".gitignore").write_text(".env\n*.log\n")
+    for name in ("new", "kept.log", ".env", "inner/a", "inner/.env"):
+        (tree / name).write_text(name)
+    (tree / "gone").write_text("x")
+    subprocess.run(("git", "-C", str(tree), "add", "-f", "kept.log", "gone"), check=True)
+    (tree / "gone").unlink()
+    ran = program.ok("submit", "--task-id", "a", *NAMED, "--put", f"{tree}=.", "--", "ls")
+    files = payload_of(program, "a")["files"]
+    assert files.keys() == {"new", "kept.log", "inner/a", "inner/.gitignore"} | ({".gitignore"} if here else set())
+    assert "2 files git ignores are left out" in ran.err
+    program.ok("submit", "--task-id", "b", *NAMED, "--put", f"{tree / '.env'}=.env", "--", "ls")
+    assert payload_of(program, "b")["files"].keys() == {".env"}
+    (root / ".gitignore").write_text("*\n")
+    (tree / "all").mkdir()
+    (tree / "all" / "x").touch()
+    ran = program.run("submit", "--task-id", "c", *NAMED, "--json", "--put", str(tree / "all"), "--", "ls")
+    assert (ran.json["error"]["kind"], "git ignores every file" in ran.err) == ("gathering", True), ran
+
+
+def test_a_folder_outside_git_goes_whole_but_for_git_s_own(program: Program, tmp_path: Path) -> None:
+    """Work trees in it go as they do by themselves, wherever they lie; a file named .git is git's as well."""
+    folder = tmp_path / "plain"
+    (folder / "deep" / "repository").mkdir(parents=True)
+    subprocess.run(("git", "init", "-q", str(folder / "deep" / "repository")), check=True)
+    (folder / "deep" / "repository" / ".gitignore").write_text(".env\n")
+    for name in (".env", ".gitignore", "deep/a", "deep/repository/.env", "deep/repository/b"):
+        (folder / name).write_text(".env\n")
+    ran = program.ok("submit", "--task-id", "a", *NAMED, "--put", str(folder), "--", "ls")
+    wanted = (".env", ".gitignore", "deep/a", "deep/repository/.gitignore", "deep/repository/b")
+    assert payload_of(program, "a")["files"].keys() == {f"plain/{name}" for name in wanted}
+    assert "1 file that git ignores is left out" in ran.err
 
 
 def test_bytes_that_come_later_than_their_event_travel_on(program: Program, tmp_path: Path) -> None:
