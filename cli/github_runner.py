@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from cli.log_text import runner_heeds
 from cli.output import printable
 
 OUTPUT_BYTES_MAX: Final = 512 * 1024
@@ -45,9 +46,11 @@ def plain_lines(title: str) -> Iterator[None]:
     word = f"stop-{secrets.token_hex(16)}"
     say(f"::group::{_data(printable(title))}")
     say(f"::stop-commands::{word}")
+    outside = runner_heeds.set(False)
     try:
         yield
     finally:
+        runner_heeds.reset(outside)
         say(f"\n::{word}::")
         say("::endgroup::")
 

@@ -7,8 +7,11 @@ colours pass, everything else that could move the cursor or ask the terminal som
 from __future__ import annotations
 
 import codecs
+import os
 import re
+import secrets
 import sys
+from contextvars import ContextVar
 from typing import BinaryIO, Final
 
 _PLAIN: Final = frozenset("\n\t")
@@ -16,11 +19,29 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;:]{0,64}m")
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
 
 
-class LogPrinter:
-    """Write a log to a stream as it comes, piece by piece."""
+runner_heeds: ContextVar[bool] = ContextVar("runner_heeds", default=True)
+"""Whether a runner of GitHub Actions, where one reads, takes lines of stdout for commands now."""
 
-    def __init__(self, stream: BinaryIO, *, is_terminal: bool) -> None:
+
+def _stop_word() -> str:
+    """Return the word that has such a runner take lines as they are until it comes again; "" where none reads."""
+    heeds = os.environ.get("GITHUB_ACTIONS") == "true" and runner_heeds.get()
+    return f"stop-{secrets.token_hex(16)}" if heeds else ""
+
+
+class LogPrinter:
+    """Write a log to a stream as it comes, piece by piece. No line of it becomes a command of a runner that reads it.
+
+    Args:
+        stream: where to.
+        is_terminal: whether a person reads.
+        stop_word: has the runner take the lines of the log as they are; "" for no runner.
+    """
+
+    def __init__(self, stream: BinaryIO, *, is_terminal: bool, stop_word: str = "") -> None:
         self._stream = stream
+        self._stop_word = stop_word
+        self._is_stopped = False
         self._is_terminal = is_terminal
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
@@ -29,17 +50,21 @@ class LogPrinter:
     @classmethod
     def to_stdout(cls) -> LogPrinter:
         """Return one that writes to stdout."""
-        return cls(sys.stdout.buffer, is_terminal=sys.stdout.isatty())
+        return cls(sys.stdout.buffer, is_terminal=sys.stdout.isatty(), stop_word=_stop_word())
 
     @classmethod
     def to_stderr(cls) -> LogPrinter:
         """Return one that writes to stderr, where stdout has a document."""
-        return cls(sys.stderr.buffer, is_terminal=sys.stderr.isatty())
+        return cls(sys.stderr.buffer, is_terminal=sys.stderr.isatty(), stop_word=_stop_word())
 
     def write(self, data: bytes) -> None:
         """Write the next piece."""
-        if data:
-            self._ended_line = data.endswith(b"\n")
+        if not data:
+            return
+        if self._stop_word and not self._is_stopped:
+            self._is_stopped = True
+            self._stream.write(f"::stop-commands::{self._stop_word}\n".encode())
+        self._ended_line = data.endswith(b"\n")
         if self._is_terminal:
             data = self._harmless(self._decoder.decode(data)).encode()
         self._stream.write(data)
@@ -47,6 +72,10 @@ class LogPrinter:
 
     def end(self) -> None:
         """Write what was held back; on a terminal the next words begin on a line of their own."""
+        if self._is_stopped:
+            self._is_stopped = False
+            self._stream.write(f"{'' if self._ended_line else chr(10)}::{self._stop_word}::\n".encode())
+            self._stream.flush()
         if not self._is_terminal:
             return
         rest = self._held + self._decoder.decode(b"", final=True)

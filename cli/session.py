@@ -5,6 +5,7 @@ Leaves out what a home is (scheduler.home). Everything heavy is imported when it
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ class Session:
         """Open the home. One that cannot be written will do, until something is appended."""
         from scheduler.home import Home
 
+        self._check_for_token()
         with Home.open(self.folder) as home:
             yield home
 
@@ -75,11 +77,27 @@ class Session:
         """Open the home; where there is none, make a private ledger and say so once."""
         from scheduler.home import Home
 
+        self._check_for_token()
         home, founded = Home.open_or_found(self.folder)
         with home:
             if founded:
                 self.output.note(FIRST_USE.format(folder=home.folder))
             yield home
+
+    def _check_for_token(self) -> None:
+        """Raise InputError where a ledger token stands for another ledger than that of the home nobody has named."""
+        from scheduler.folders import HOME_VARIABLE
+
+        text = os.environ.get("P2P_WORKFLOW_LEDGER", "")
+        if not text or self.settings.home is not None or os.environ.get(HOME_VARIABLE):
+            return
+        from scheduler.light.token import looks_like_ledger_token
+
+        if looks_like_ledger_token(text):
+            raise InputError(
+                "P2P_WORKFLOW_LEDGER holds a ledger token, and this command needs a home",
+                "`submit --wait` works with a token alone; or name a home: --home, or P2P_WORKFLOW_HOME",
+            )
 
     def peer_name(self, home: Home) -> str:
         """Return the name of the key to act with: `--peer`, else as configured, else the home's own."""

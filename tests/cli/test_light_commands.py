@@ -7,12 +7,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.awaiting import with_wait
+from cli.log_text import LogPrinter
 from ledger.events import TaskKey
 from ledger.operations import Attachment, Report
 from scheduler.actions import complete, fail, take
@@ -220,3 +222,28 @@ def test_the_action_installs_the_program_where_it_is_not(tmp_path: Path) -> None
         "github submit",
         "github submit",
     ]
+
+
+def test_a_command_that_needs_a_home_does_not_answer_from_another_ledger(team: Team) -> None:
+    """With a token and no home named it says so, and makes none: a `run` would wait for ever in a ledger of its own."""
+    for words in (("run", "--", "true"), ("result", "t"), ("status",)):
+        ran = team.runner.run(*words)
+        assert ran.code == 2
+        assert "needs a home" in ran.out + ran.err
+    named = replace(team.runner, extra=team.runner.extra | {"P2P_WORKFLOW_HOME": str(team.owner.home)})
+    assert named.run("status").code == 0
+
+
+def test_no_line_of_a_log_is_a_command_of_the_runner() -> None:
+    """On a runner of GitHub Actions a log stands between the words that stop commands; elsewhere as it is."""
+    stream = BytesIO()
+    printer = LogPrinter(stream, is_terminal=False, stop_word="stop-x")
+    printer.write(b"::add-mask::a\n::err")
+    printer.write(b"or::b")
+    printer.end()
+    assert stream.getvalue() == b"::stop-commands::stop-x\n::add-mask::a\n::error::b\n::stop-x::\n"
+    plain = BytesIO()
+    printer = LogPrinter(plain, is_terminal=False)
+    printer.write(b"::error::b\n")
+    printer.end()
+    assert plain.getvalue() == b"::error::b\n"
