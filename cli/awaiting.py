@@ -21,6 +21,7 @@ from cli.times import parse_duration
 
 if TYPE_CHECKING:
     from cli.light import Light
+    from crdt.view import Status
     from ledger.carrier import Carrier
     from ledger.cid import Cid
     from ledger.events import TaskKey
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 WAIT_OPTION: Final = "--wait"
 _EVER: Final = "ever"
+_NOTICE_S: Final = 3.0
+"""After so long without a worker it is said who there is, in seconds."""
 
 
 class TimeUpError(CliError):
@@ -50,6 +53,48 @@ class Waited(NamedTuple):
 
     result: dict[str, Any]
     code: int
+
+
+class UntakenNotice:
+    """Says once who could run a task that nobody has taken for a while.
+
+    Args:
+        session: whose notes it is among.
+        home: where the task is.
+        task: which one.
+        ctrl_c: what Ctrl-C does to the task.
+    """
+
+    def __init__(self, session: Session, home: Home, task: TaskKey, ctrl_c: str) -> None:
+        self._session = session
+        self._home = home
+        self._task = task
+        self._ctrl_c = ctrl_c
+        self._due = time.monotonic() + _NOTICE_S
+        self._is_said = False
+
+    def look(self, status: Status | None) -> None:
+        """Say it if it is time to, by the task's status."""
+        from crdt.view import Status
+
+        if status is Status.READY and not self._is_said and time.monotonic() >= self._due:
+            self._is_said = True
+            self._say()
+
+    def _say(self) -> None:
+        from cli.people import name_of
+        from scheduler.actions import get_task
+        from scheduler.awaiting import who_may_run
+
+        with self._home.reading():
+            record = get_task(self._home, self._task)
+            names = [name_of(self._home, worker.actor) for worker in who_may_run(self._home, record)]
+        labels = f" with the labels {', '.join(record.spec.requires)}" if record.spec.requires else ""
+        if names:
+            words = f"Nobody has taken it yet; at work{labels}: {', '.join(names)}. Their policies decide."
+        else:
+            words = f"Nobody at work{labels} was heard of lately: the task waits for a `p2p-workflow worker run`."
+        self._session.output.note(f"{words} `explain {record.spec.task_id}` says more; {self._ctrl_c}.")
 
 
 class WaitingArgvCommand(ArgvCommand):
@@ -108,6 +153,7 @@ def _wait_here(session: Session, home: Home, task: TaskKey, timeout_s: float | N
     from scheduler.run_log import LogFollower
 
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    notice = UntakenNotice(session, home, task, "Ctrl-C leaves it as it is")
     with LogFollower(home, task) as follower:
         while True:
             for said in follower.new():
@@ -118,6 +164,7 @@ def _wait_here(session: Session, home: Home, task: TaskKey, timeout_s: float | N
                 break
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeUpError(task, str(follower.status))
+            notice.look(follower.status)
             follower.wait()
     with home.reading():
         found = result_of(home, get_task(home, task))

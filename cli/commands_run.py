@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shlex
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cli.awaiting import UntakenNotice
 from cli.command import ArgvCommand, argv_of
 from cli.commands_result import note_piece, tell_attempt
 from cli.errors import InputError
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from scheduler.run_log import LogFollower, Said
     from scheduler.submitting import Submitted
 
-_NOTICE_S: Final = 3.0
-"""After so long without a worker it is said who there is, in seconds."""
 _NAME_CHARS: Final = 200
 
 
@@ -159,9 +157,8 @@ class _Run:
         self._record = record
         self._tries_again = tries_again
         self._printer = LogPrinter.to_stderr() if session.output.as_json else LogPrinter.to_stdout()
-        self._began = time.monotonic()
         self._claim: Cid | None = None
-        self._said_who = False
+        self._notice = UntakenNotice(session, home, record.key, "Ctrl-C cancels")
         self._interrupts = 0
         self._is_cancelled = False
 
@@ -208,9 +205,8 @@ class _Run:
             return
         if not self._tries_again and self._has_failed_itself():
             self._cancel("its command has failed: `run` does not try again")
-        elif follower.status is Status.READY and not self._said_who and time.monotonic() >= self._began + _NOTICE_S:
-            self._said_who = True
-            self._tell_who()
+        else:
+            self._notice.look(follower.status)
 
     def _has_failed_itself(self) -> bool:
         from scheduler.actions import get_task
@@ -229,21 +225,6 @@ class _Run:
             cancel(self._home, self._key, self._record.key, reason=reason)
         except TaskOverError:  # it was faster
             return
-
-    def _tell_who(self) -> None:
-        from cli.people import name_of
-        from scheduler.actions import get_task
-        from scheduler.awaiting import who_may_run
-
-        with self._home.reading():
-            record = get_task(self._home, self._record.key)
-            names = [name_of(self._home, worker.actor) for worker in who_may_run(self._home, record)]
-        labels = f" with the labels {', '.join(record.spec.requires)}" if record.spec.requires else ""
-        if names:
-            words = f"Nobody has taken it yet; at work{labels}: {', '.join(names)}. Their policies decide."
-        else:
-            words = f"Nobody at work{labels} was heard of lately: the task waits for a `p2p-workflow worker run`."
-        self._session.output.note(f"{words} `explain {record.spec.task_id}` says more; Ctrl-C cancels.")
 
     def _tell_end(self, found: Result, document: dict[str, Any], code: int) -> None:
         output = self._session.output

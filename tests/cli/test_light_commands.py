@@ -234,6 +234,23 @@ def test_a_command_that_needs_a_home_does_not_answer_from_another_ledger(team: T
     assert named.run("status").code == 0
 
 
+def test_a_token_is_made_beside_another_one(tmp_path: Path, team: Team) -> None:
+    """In the home that nobody has named, with the last token still in the environment."""
+    at_home = Homeless(tmp_path / "user" / "none")
+    at_home.ok("init")
+    exported = replace(at_home, extra={"P2P_WORKFLOW_LEDGER": team.runner.extra["P2P_WORKFLOW_LEDGER"]})
+    assert exported.run("status").code == 2
+    assert exported.ok("members", "token", "owner").out == at_home.ok("members", "token", "owner").out
+
+
+def test_who_waits_at_home_hears_that_nobody_takes_it(team: Team) -> None:
+    """Once, on stderr, after a while; and that Ctrl-C does not cancel it."""
+    ran = team.owner.run(*SUBMIT, "--wait=6s")
+    assert ran.code == 13
+    assert ran.err.count("Nobody at work was heard of lately") == 1
+    assert "`explain t` says more; Ctrl-C leaves it as it is." in ran.err
+
+
 def test_no_line_of_a_log_is_a_command_of_the_runner() -> None:
     """On a runner of GitHub Actions a log stands between the words that stop commands; elsewhere as it is."""
     stream = BytesIO()
