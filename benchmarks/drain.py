@@ -7,11 +7,7 @@ workers up and idle before the first task is submitted; they take turns, with th
 
 from __future__ import annotations
 
-import importlib
-import os
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,19 +20,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.neighbours import dramatiq_workers, huey_consumers, running, wait_for
 from ledger.events import Role
 from ledger.operations import Attachment, Leave, Spec
 from scheduler.actions import SubmitRequest, submit
 from scheduler.home import Home
 from scheduler.results import result_of
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 PROCESSES: Final = 2
 SLOTS: Final = 8
 _AT_ONCE: Final = 1_000
 """Tasks submitted in one transaction, as `submit --file` does it."""
-_DEADLINE_S: Final = 300.0
-_LOOK_S: Final = 0.005
 _IDLE_S: Final = 0.7
 """Between two tasks of the figure of latency: every consumer is idle."""
 
@@ -86,12 +80,12 @@ def measure_starts(folder: Path, samples: int) -> Starts:
     for name in ("ours", "huey"):
         (folder / name).mkdir()
     found = Starts([], [])
-    with _ours(folder / "ours") as (home, key), _huey(folder / "huey") as app:
+    with _ours(folder / "ours") as (home, key), huey_consumers(folder / "huey", PROCESSES, SLOTS) as (app, _):
         for number in range(samples):
             time.sleep(_IDLE_S)
             begun = time.time()
             (submitted,) = submit(home, key, _request(number, "text/x-stamp"))
-            result = _wait_for(partial(_output, home, submitted.key))
+            result = wait_for(partial(_output, home, submitted.key))
             found.ours_ms.append(1e3 * (float(result) - begun))
             begun = time.time()
             handle = app.stamp(str(number))
@@ -115,7 +109,7 @@ def drain_ours(folder: Path, tasks: int, *, single: bool = False) -> float:
         step = 1 if single else _AT_ONCE
         for start in range(0, tasks, step):
             submit(home, key, requests[start : start + step])
-        _wait_for(lambda: _done(home) == tasks)
+        wait_for(lambda: _done(home) == tasks)
         return time.perf_counter() - begun
 
 
@@ -127,7 +121,7 @@ def _ours(folder: Path) -> Iterator[tuple[Home, Any]]:
         key = home.members.peer_key("submitter", ("submits",))
         for number in range(PROCESSES):
             command = [sys.executable, "-m", "benchmarks.drain_worker", str(place), f"worker {number}", str(SLOTS)]
-            process = stack.enter_context(_running(command, {}, stdout=subprocess.PIPE))
+            process = stack.enter_context(running(command, {}, stdout=subprocess.PIPE))
             assert process.stdout is not None  # noqa: S101  # a pipe was asked for
             process.stdout.readline()
         _leave(home, key)
@@ -164,97 +158,29 @@ def _output(home: Home, task: Any) -> str | None:
 
 def drain_huey(folder: Path, tasks: int) -> float:
     """Return the seconds that huey takes."""
-    with _huey(folder) as app:
+    with huey_consumers(folder, PROCESSES, SLOTS) as (app, _):
         begun = time.perf_counter()
         for number in range(tasks):
             app.echo(str(number))
-        _wait_for(lambda: app.app.result_count() >= tasks)
+        wait_for(lambda: app.app.result_count() >= tasks)
         return time.perf_counter() - begun
-
-
-@contextmanager
-def _huey(folder: Path) -> Iterator[Any]:
-    file = folder / "huey.db"
-    os.environ["BENCH_FILE"] = str(file)
-    app = _fresh("benchmarks.drain_huey")
-    consumer = [str(Path(sys.executable).with_name("huey_consumer")), "benchmarks.drain_huey.app"]
-    command = [sys.executable, *consumer, "-w", str(SLOTS), "-k", "thread", "-q"]
-    with ExitStack() as stack:
-        for _ in range(PROCESSES):
-            stack.enter_context(_running(command, {"BENCH_FILE": str(file)}))
-        ready = app.echo("ready")
-        ready.get(blocking=True, timeout=60)
-        time.sleep(2.0)
-        yield app
 
 
 def drain_dramatiq(folder: Path, tasks: int) -> float:
     """Return the seconds that dramatiq takes, on a Redis that syncs its log before each answer."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with ExitStack() as stack:
-        stack.enter_context(_running([*redis, "--appendonly", "yes", "--appendfsync", "always"], {}))
-        _wait_for(lambda: _answers(port))
-        os.environ["BENCH_PORT"] = str(port)
-        app = _fresh("benchmarks.drain_dramatiq")
-        worker = ["-m", "dramatiq", "benchmarks.drain_dramatiq", "--processes", str(PROCESSES)]
-        stack.enter_context(_running([sys.executable, *worker, "--threads", str(SLOTS)], {"BENCH_PORT": str(port)}))
-        app.echo.send("ready").get_result(block=True, timeout=60_000)
-        time.sleep(2.0)
+    with dramatiq_workers(folder, 1, PROCESSES, SLOTS) as (app, _):
         results = app.broker.client
         before = _results(results)
         begun = time.perf_counter()
         for number in range(tasks):
             app.echo.send(str(number))
-        _wait_for(lambda: _results(results) - before == tasks)
+        wait_for(lambda: _results(results) - before == tasks)
         return time.perf_counter() - begun
 
 
 def _results(client: Any) -> int:
     """Return how many results there are: each is a key of its own, and all other keys are few and stay."""
     return sum(int(fields["keys"]) for fields in client.info("keyspace").values())
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _fresh(name: str) -> Any:
-    """Return a module loaded anew, since it reads where its file is when it is loaded."""
-    return importlib.reload(importlib.import_module(name))
-
-
-@contextmanager
-def _running(command: list[str], environ: dict[str, str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
-    process: subprocess.Popen[Any] = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | environ, start_new_session=True, **options
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _wait_for(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("a side has not done its tasks")
-        time.sleep(_LOOK_S)
-    return found
 
 
 def main() -> None:

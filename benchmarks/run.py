@@ -15,7 +15,8 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are run from a checkout, as a program
 
-from benchmarks import drain, exchange, hint_path, loop, nodes, overhead, replay
+from benchmarks import drain, exchange, hint_path, loop, nodes, overhead, recovery, replay
+from ledger.events import Policy
 
 Figures = dict[str, float]
 
@@ -119,6 +120,26 @@ def measure_drain(*, quick: bool) -> Figures:
     }
 
 
+def measure_recovery(*, quick: bool) -> Figures:
+    """Return what becomes of tasks whose worker is killed: ours in one home and in two, huey's, dramatiq's."""
+    policy, wait_s = (Policy(lease_ms=4_000, skew_ms=1_000), 15.0) if quick else (Policy(), 300.0)
+    with tempfile.TemporaryDirectory() as name:
+        found = recovery.measure(Path(name), policy, wait_s, say)
+    lease_s = policy.lease_ms / 1_000
+    figures = {"lease_s": lease_s, "waited_s": wait_s}
+    for side, one in found.items():
+        if side.startswith("ours") and one.rerun_s:
+            figures[f"{side}_rerun_after_lease_s"] = max(one.rerun_s) - lease_s
+        figures[f"{side}_cut_off"] = one.cut_off
+        figures[f"{side}_rerun"] = len(one.rerun_s)
+        if one.rerun_s:
+            figures[f"{side}_rerun_s_median"] = statistics.median(one.rerun_s)
+            figures[f"{side}_rerun_s_max"] = max(one.rerun_s)
+        figures[f"{side}_lost"] = one.lost
+        figures[f"{side}_run_twice"] = one.run_twice
+    return figures
+
+
 MEASURES: Final[dict[str, Callable[..., Figures]]] = {
     "replay": measure_replay,
     "loop": measure_loop,
@@ -127,6 +148,7 @@ MEASURES: Final[dict[str, Callable[..., Figures]]] = {
     "hints": measure_hints,
     "overhead": measure_overhead,
     "drain": measure_drain,
+    "recovery": measure_recovery,
 }
 WANTED: Final[dict[str, tuple[str, float]]] = {
     "cold_round_trips": ("at most", exchange.EVENTS_WANTED / 1_000 + 5),
@@ -143,6 +165,10 @@ WANTED: Final[dict[str, tuple[str, float]]] = {
     "drain_rate_over_dramatiq": ("at least", 0.5),
     "start_over_huey_median": ("at most", 2),
     "start_over_huey_p95": ("at most", 2),
+    "ours_rerun_after_lease_s": ("at most", 5),
+    "ours_two_homes_rerun_after_lease_s": ("at most", 5),
+    "ours_lost": ("at most", 0),
+    "ours_two_homes_lost": ("at most", 0),
 }
 """What a figure is to be, at full size."""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import select
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
+
+from scheduler.readable import is_readable
 
 FOLDER_NAME: Final = "wake"
 _SUFFIX: Final = ".fifo"
@@ -78,14 +80,14 @@ class Watch:
     def wait(self, timeout_s: float) -> bool:
         """Wait until somebody wakes this watcher, at most `timeout_s`; return whether somebody did."""
         if self._descriptor is None:
-            select.select((), (), (), max(0.0, timeout_s))
+            time.sleep(max(0.0, timeout_s))
             return False
-        ready, _, _ = select.select((self._descriptor,), (), (), max(0.0, timeout_s))
+        ready = is_readable(self._descriptor, timeout_s)
         if ready:
             with suppress(BlockingIOError):
                 while len(os.read(self._descriptor, _DRAIN_BYTES)) == _DRAIN_BYTES:
                     pass
-        return bool(ready)
+        return ready
 
     def poke(self) -> None:
         """Wake this watcher from another thread of its own process, or from a signal handler."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import resource
-import select
 import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
+from scheduler.readable import is_readable
 from scheduler.running.bubblewrap import Plan
 from scheduler.running.ends import KILL_S, UnendingError, exit_of_code
 from scheduler.running.launcher import processes_below
@@ -93,7 +93,7 @@ class BubblewrappedRun:
     def release(self, block: int, limits: Sequence[tuple[int, int]]) -> None:
         """Set the limits on the first process of the namespace, then let it run."""
         while b"\n" not in self._said:
-            if not select.select((self._status,), (), (), _START_S)[0]:
+            if not is_readable(self._status, _START_S):
                 raise SetUpError(f"bubblewrap says nothing for {_START_S} s")
             data = self._status.read(4_096)
             if not data:
@@ -147,7 +147,7 @@ class BubblewrappedRun:
 
 
 def _wait(descriptor: int) -> None:
-    if not select.select((descriptor,), (), (), KILL_S)[0]:
+    if not is_readable(descriptor, KILL_S):
         raise UnendingError(f"killed processes have not ended within {KILL_S} s")
 
 

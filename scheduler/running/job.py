@@ -7,7 +7,6 @@ know these types alone. Times in ms unless a name says otherwise, sizes in bytes
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey
 from ledger.operations import Attachment, Spec
+from scheduler.readable import is_readable
 from scheduler.running.files import FileRef
 from scheduler.running.payloads import Payload
 
@@ -183,7 +183,7 @@ class StopSignal:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is set; return whether it is."""
-        return bool(select.select((self._reader,), (), (), timeout_s)[0]) or self._reason is not None
+        return is_readable(self._reader, timeout_s) or self._reason is not None
 
     def fileno(self) -> int:
         """Return what becomes readable, and stays so, once it is set."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from scheduler.readable import is_readable
 from scheduler.running.ends import KILL_S, NoProgramError, UnendingError, exit_of_status
 
 _PROGRAM: Final = Path(__file__).with_name("launcher.py")
@@ -100,7 +100,7 @@ class SupervisedRun:
     def kill(self) -> None:
         """Kill all of its processes; return when none is left."""
         self._tell(b"K")
-        if not select.select((self._channel,), (), (), KILL_S)[0]:
+        if not is_readable(self._channel, KILL_S):
             raise UnendingError(f"killed processes have not ended within {KILL_S} s")
 
     def finish(self) -> tuple[int, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 
+from scheduler.readable import is_readable
 from scheduler.running.job import StopSignal
 
 
@@ -29,7 +30,7 @@ class JoinedStop(StopSignal):
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until either is set; return whether one is."""
-        return bool(select.select((self._either,), (), (), timeout_s)[0]) or self.reason is not None
+        return is_readable(self._either, timeout_s) or self.reason is not None
 
     def fileno(self) -> int:
         """Return what becomes readable, and stays so, once either is set."""

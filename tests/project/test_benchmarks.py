@@ -30,3 +30,8 @@ def test_the_benchmarks_print_their_figures() -> None:
     assert found["drain"]["drain_rate_over_huey"] > 0
     assert found["drain"]["drain_rate_over_dramatiq"] > 0
     assert found["drain"]["start_over_huey_median"] > 0
+    recovery = found["recovery"]
+    for ours in ("ours", "ours_two_homes"):
+        assert recovery[f"{ours}_cut_off"] == recovery[f"{ours}_rerun"] > 0
+        assert (recovery[f"{ours}_lost"], recovery[f"{ours}_run_twice"]) == (0, 0)
+    assert min(recovery["huey_cut_off"], recovery["dramatiq_cut_off"]) > 0

@@ -25,6 +25,10 @@ class Kept:
     said: list[str] = field(default_factory=list)
     heard: threading.Condition = field(default_factory=threading.Condition)
 
+    def __del__(self) -> None:
+        """Give back the pipe of the signal: hardly a test needs it for longer."""
+        self.stop.close()
+
     def log(self, data: bytes) -> None:
         """Keep a piece of the log."""
         with self.heard:

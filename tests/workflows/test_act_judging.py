@@ -24,7 +24,7 @@ ENDED = Ended(0, None, 5, (), Level.BUBBLEWRAP, None)
 def log_of(*lines: dict[str, Any], live: Kept | None = None, bytes_max: int = 10_000, secret: str = "") -> ActLog:
     """Return a log that has heard lines of act."""
     live = live or Kept()
-    with JoinedStop(live.stop) as stop:
+    with live.stop, JoinedStop(live.stop) as stop:
         log = ActLog(live, "j", secrets=[secret], bytes_max=bytes_max, stop=stop)
         log.log("".join(json.dumps(line) + "\n" for line in lines).encode())
         log.finish()

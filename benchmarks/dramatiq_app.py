@@ -1,4 +1,4 @@
-"""The dramatiq side of benchmarks/drain.py, as its workers load it: Redis at BENCH_PORT, results kept."""
+"""The dramatiq side of the benchmarks, as its workers load it: Redis at BENCH_PORT, results kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+
+from benchmarks.journal import write_down
 
 _PORT = int(os.environ["BENCH_PORT"])
 
@@ -21,3 +23,9 @@ dramatiq.set_broker(broker)
 def echo(text: str) -> str:
     """Return its argument."""
     return text
+
+
+@dramatiq.actor
+def work(journal: str, number: int, seconds: float) -> int:
+    """Take so long, and write down when it begins and ends."""
+    return write_down(journal, number, seconds)

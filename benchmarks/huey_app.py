@@ -1,4 +1,4 @@
-"""The huey side of benchmarks/drain.py, as its consumers load it: SQLite in BENCH_FILE, fsync, results kept."""
+"""The huey side of the benchmarks, as its consumers load it: SQLite in BENCH_FILE, fsync, results kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import time
 
 from huey import SqliteHuey  # type: ignore[import-untyped]  # it ships no types
+
+from benchmarks.journal import write_down
 
 app = SqliteHuey("bench", filename=os.environ["BENCH_FILE"], fsync=True, results=True, utc=True)
 
@@ -20,3 +22,9 @@ def echo(text: str) -> str:
 def stamp(_: str) -> float:
     """Return when it has begun."""
     return time.time()
+
+
+@app.task()  # type: ignore[untyped-decorator]  # it ships no types
+def work(journal: str, number: int, seconds: float) -> int:
+    """Take so long, and write down when it begins and ends."""
+    return write_down(journal, number, seconds)
