@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.journal import Journal, Recovery
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,3 +37,13 @@ def test_the_benchmarks_print_their_figures() -> None:
         assert recovery[f"{ours}_cut_off"] == recovery[f"{ours}_rerun"] > 0
         assert (recovery[f"{ours}_lost"], recovery[f"{ours}_run_twice"]) == (0, 0)
     assert min(recovery["huey_cut_off"], recovery["dramatiq_cut_off"]) > 0
+
+
+def test_a_journal_tells_who_was_cut_off_redone_lost_and_run_twice(tmp_path: Path) -> None:
+    """Of six tasks: 0 done by another, 1 cut off and redone, 2 cut off for good, 3 never begun, 4 done twice, 5 later."""
+    notes = ["begin 0 7 1.0", "begin 1 8 1.0", "begin 2 8 1.5", "begin 4 7 1.5", "end 0 7 9.0", "end 4 7 9.0"]
+    notes += ["begin 1 7 65.0", "begin 4 9 66.0", "end 1 7 73.0", "end 4 9 74.0", "begin 5 7 80.0", "end 5 7 88.0"]
+    file = tmp_path / "journal"
+    file.write_text("".join(f"{note}\n" for note in notes))
+    assert Journal.read(file).judge(6, 4.0) == Recovery(2, (61.0,), 2, 1)
+    assert Journal.read(tmp_path / "none") == Journal([], [])
