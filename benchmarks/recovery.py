@@ -49,11 +49,11 @@ note begin; sleep "$SECONDS_LONG"; note end
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A system with two workers: how to give it a task, how to give it a small one, how to kill one of its workers."""
+    """A system with two workers: how to give it a task, how to give it a small one, how to kill who runs a process."""
 
     submit: Callable[[int], object]
     feed: Callable[[], object]
-    kill: Callable[[], object]
+    kill: Callable[[int], object]
 
 
 def measure(folder: Path, policy: Policy, wait_s: float, say: Callable[[str], None]) -> dict[str, Recovery]:
@@ -80,7 +80,7 @@ def _recover(side: Side, folder: Path, wait_s: float) -> Recovery:
         side.submit(number)
     wait_for(lambda: Journal.read(journal).begun, 60)
     time.sleep(_KILL_AFTER_S)
-    side.kill()
+    side.kill(Journal.read(journal).begun[0][1])
     killed_at = time.time()
     over = threading.Event()
     feeder = threading.Thread(target=_feed, args=(side, over))
@@ -94,7 +94,7 @@ def _recover(side: Side, folder: Path, wait_s: float) -> Recovery:
         feeder.join()
     found = Journal.read(journal).judge(TASKS, killed_at)
     if not found.cut_off:
-        raise RuntimeError("the worker that was killed had no task: nothing was measured; run it again")
+        raise RuntimeError(f"{folder.name}: the worker that was killed had no task: nothing was measured")
     return found
 
 
@@ -118,8 +118,8 @@ def _one_home(folder: Path, policy: Policy) -> Iterator[Side]:
         names = [f"worker-{number}" for number in range(2)]
         for name in names:
             home.members.peer_key(name, (Role.WORKER.value,))
-        first, _ = [stack.enter_context(_worker(home, name)) for name in names]
-        yield _side(home, me, _journal(folder), lambda: first.send_signal(_STOP))
+        workers = [stack.enter_context(_worker(home, name)) for name in names]
+        yield _side(home, me, _journal(folder), lambda process: _runs(process, workers).send_signal(_STOP))
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def _two_homes(folder: Path, policy: Policy) -> Iterator[Side]:
         for machine in (alice, bob):
             _allow(machine.home)
         first, _ = [stack.enter_context(_worker(one.home, one.name)) for one in (alice, bob)]
-        yield _side(bob.home, bob.key, _journal(folder), lambda: _cut_power(alice, first))
+        yield _side(bob.home, bob.key, _journal(folder), lambda _: _cut_power(alice, first))
 
 
 def _cut_power(machine: Machine, worker: Process) -> None:
@@ -143,7 +143,7 @@ def _cut_power(machine: Machine, worker: Process) -> None:
     machine.daemon.kill()
 
 
-def _side(home: Home, key: SigningKey, journal: Path, kill: Callable[[], object]) -> Side:
+def _side(home: Home, key: SigningKey, journal: Path, kill: Callable[[int], object]) -> Side:
     numbers = count()
     lock = threading.Lock()  # the home is used by the thread that submits and the one that feeds
 
@@ -183,22 +183,30 @@ def _worker(home: Home, name: str) -> Iterator[Process]:
 @contextmanager
 def _huey(folder: Path, _: Policy) -> Iterator[Side]:
     with huey_consumers(folder, 2, SLOTS) as (app, consumers):
-        yield _neighbour(folder, app.work, app.echo, consumers[0])
+        yield _neighbour(folder, app.work, app.echo, consumers)
 
 
 @contextmanager
 def _dramatiq(folder: Path, _: Policy) -> Iterator[Side]:
     with dramatiq_workers(folder, 2, 1, SLOTS) as (app, programs):
-        yield _neighbour(folder, app.work.send, app.echo.send, programs[0])
+        yield _neighbour(folder, app.work.send, app.echo.send, programs)
 
 
-def _neighbour(folder: Path, work: Callable[..., Any], echo: Callable[[str], Any], victim: Process) -> Side:
+def _neighbour(folder: Path, work: Callable[..., Any], echo: Callable[[str], Any], workers: list[Process]) -> Side:
     journal = str(_journal(folder))
     return Side(
         lambda number: work(journal, number, TASK_S),
         lambda: echo("small"),
-        lambda: os.killpg(victim.pid, _STOP),  # dramatiq's worker is a child of its program
+        lambda process: os.killpg(_runs(process, workers).pid, _STOP),  # dramatiq's worker is a child of its program
     )
+
+
+def _runs(process: int, workers: list[Process]) -> Process:
+    """Return the worker that a process is, or is below."""
+    by_number = {worker.pid: worker for worker in workers}
+    while process not in by_number:
+        process = int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return by_number[process]
 
 
 _SIDES: Final[dict[str, Callable[[Path, Policy], Any]]] = {

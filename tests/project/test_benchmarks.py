@@ -40,7 +40,7 @@ def test_the_benchmarks_print_their_figures() -> None:
 
 
 def test_a_journal_tells_who_was_cut_off_redone_lost_and_run_twice(tmp_path: Path) -> None:
-    """Of six tasks: 0 done by another, 1 cut off and redone, 2 cut off for good, 3 never begun, 4 done twice, 5 later."""
+    """Six tasks: 0 done elsewhere, 1 cut off and redone, 2 cut off for good, 3 never begun, 4 done twice, 5 later."""
     notes = ["begin 0 7 1.0", "begin 1 8 1.0", "begin 2 8 1.5", "begin 4 7 1.5", "end 0 7 9.0", "end 4 7 9.0"]
     notes += ["begin 1 7 65.0", "begin 4 9 66.0", "end 1 7 73.0", "end 4 9 74.0", "begin 5 7 80.0", "end 5 7 88.0"]
     file = tmp_path / "journal"
