@@ -12,7 +12,7 @@ from cli.board_text import board_lines
 from cli.command import Command
 from cli.errors import InputError, MissingError
 from cli.exit_codes import ExitCode
-from cli.session import outlive_hang_ups, session_of
+from cli.session import session_of
 
 if TYPE_CHECKING:
     from ledger.events import TaskKey
@@ -49,7 +49,6 @@ def audit(
     from scheduler.audit_sources import collect
     from scheduler.place import wall_clock_ms
 
-    outlive_hang_ups()
     session = session_of(context)
     key = _check(ipns, head, task, excuse or [])
     gateways = [Gateway(url) for url in dict.fromkeys(gateway)]

@@ -20,7 +20,7 @@ from cli.carrying import (
 from cli.command import Command
 from cli.errors import InputError, InvalidError, MissingError
 from cli.remote import find_name, is_address, no_gateways, sync_name, sync_peer
-from cli.session import Session, outlive_hang_ups, session_of
+from cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from ledger.cid import Cid
@@ -130,7 +130,6 @@ def sync(
     if name is None and not is_address(where):
         _sync_here(session, Path(where))
         return
-    outlive_hang_ups()
     with session.home() as home:
         if name is None:
             document, lines, code = sync_peer(session, home, where)

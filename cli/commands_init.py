@@ -15,7 +15,7 @@ from cli.commands_carry import genesis_from
 from cli.errors import InputError, InvalidError
 from cli.previous import read_previous
 from cli.remote import caught_up_document, caught_up_lines, exit_code_of, find_name, no_gateways, resolved
-from cli.session import Session, outlive_hang_ups, session_of
+from cli.session import Session, session_of
 from cli.times import parse_duration, render_duration
 
 if TYPE_CHECKING:
@@ -162,7 +162,6 @@ def _enter_named(
     from scheduler.home import Home
     from scheduler.place import exists, holds_ledger
 
-    outlive_hang_ups()
     wanted = None if ledger is None else Cid.parse(ledger)
     if holds_ledger(session.folder):  # known before anything is fetched
         raise exists(session.folder)

@@ -13,7 +13,7 @@ import typer
 
 from cli.command import Command, Group
 from cli.errors import InputError, MissingError
-from cli.session import Session, outlive_hang_ups, session_of
+from cli.session import Session, session_of
 
 if TYPE_CHECKING:
     from ledger.kubo_node import ManagedNode
@@ -41,7 +41,6 @@ def install(context: typer.Context) -> None:
     """
     from ledger.kubo_build import ensure, version_of
 
-    outlive_hang_ups()
     session = session_of(context)
     program = ensure(session.output.note)
     version = version_of(program)
@@ -74,7 +73,6 @@ def start(
     from ledger.kubo_config import EVERYWHERE
     from scheduler.node import choose_existing, choose_managed
 
-    outlive_hang_ups()
     session = session_of(context)
     if node is not None:
         if mode or listen or announce:
@@ -106,7 +104,6 @@ def stop(context: typer.Context) -> None:
     """Stop this home's own node; what it stores stays."""
     from ledger.kubo_node import ManagedNode
 
-    outlive_hang_ups()
     session = session_of(context)
     node = _node(session)
     if not isinstance(node, ManagedNode):
@@ -125,7 +122,6 @@ def stop(context: typer.Context) -> None:
 
 def status(context: typer.Context) -> None:
     """Show this home's node: whether it runs, its mode, its addresses, its gateway, and the name it publishes under."""
-    outlive_hang_ups()
     session = session_of(context)
     from scheduler.node import node_of
 

@@ -13,7 +13,7 @@ from cli.command import Command, Group
 from cli.errors import CliError, InputError, InstallationError
 from cli.exit_codes import ExitCode
 from cli.monitoring import LogFormatOption, LogLevelOption, begin_logging
-from cli.session import Session, outlive_hang_ups, session_of
+from cli.session import Session, session_of
 from cli.settings_table import help_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,6 @@ def _start_http(
         )
     if is_new:
         session.output.note(f"Made a token in {token_file}: clients send it as `Authorization: Bearer TOKEN`.")
-    outlive_hang_ups()
     quieten_libraries()
     try:
         listening = listen(host, port)

@@ -20,7 +20,7 @@ from cli.errors import InputError, InvalidError
 from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored, url_of
 from cli.peer_text import peers_document, peers_lines
 from cli.reach import reach
-from cli.session import Session, outlive_hang_ups, session_of
+from cli.session import Session, session_of
 
 if TYPE_CHECKING:
     import logging
@@ -69,7 +69,6 @@ def run(
     from scheduler.pulse import Pulse
 
     session = session_of(context)
-    outlive_hang_ups()
     value = session.configuration.value
     logger = begin_logging(session, log_format, log_level)
     say = _sayer(session, logger)
@@ -148,7 +147,6 @@ def invite(
     from scheduler.node import node_of
     from scheduler.peer_presence import find_presence
 
-    outlive_hang_ups()
     session = session_of(context)
     with session.home() as home:
         name = session.peer_name(home)

@@ -7,10 +7,8 @@ errors, one line for Ctrl-C. Each command imports what it needs itself, so that 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Final
 
 import typer
@@ -47,6 +45,7 @@ from cli.conflict import check_for_conflict
 from cli.errors import InstallationError, report
 from cli.exit_codes import ExitCode
 from cli.settings import Settings
+from cli.streams import prepare_streams
 
 HELP: Final = (
     "Schedule tasks without a server: every submit, claim and completion is a signed event in a Merkle-DAG, and every "
@@ -108,7 +107,7 @@ def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
     settings = Settings()
     try:
-        _prepare_streams()
+        prepare_streams()
         _check_installation()
         code = typer.main.get_command(app).main(list(args), program, standalone_mode=False, obj=settings)
     except (KeyboardInterrupt, typer.Abort):
@@ -137,12 +136,3 @@ def _drop_unwritten() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _prepare_streams() -> None:
-    """Let a closed pipe end the program, as it does others; and print what the terminal's encoding lacks as `?`."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")

@@ -8,7 +8,7 @@ import typer
 
 from cli.actors import get_actor
 from cli.reach import reach
-from cli.session import outlive_hang_ups, session_of
+from cli.session import session_of
 
 if TYPE_CHECKING:
     from ledger.cid import Cid
@@ -39,7 +39,6 @@ def token(
     from scheduler.node import node_of
     from scheduler.peer_presence import find_presence
 
-    outlive_hang_ups()
     session = session_of(context)
     with session.home(beside_token=True) as home:  # who makes a pair may have the last one at hand
         with home.reading():

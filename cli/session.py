@@ -6,7 +6,6 @@ Leaves out what a home is (scheduler.home). Everything heavy is imported when it
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,15 +155,6 @@ class Session:
         from ledger.keyring import KeyRing
 
         return KeyRing(self.folder / "keys")  # where a Home keeps them
-
-
-def outlive_hang_ups() -> None:
-    """Let a write to a connection that the other side has closed be an error, which is told, and not the end.
-
-    For commands that talk to a network: elsewhere a closed pipe ends the program, as it does others (cli.main).
-    """
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def session_of(context: typer.Context) -> Session:

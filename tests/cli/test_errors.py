@@ -7,7 +7,6 @@ import importlib
 import inspect
 import json
 import pkgutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,19 +225,6 @@ def test_names_of_others_do_not_move_the_cursor(program: Program) -> None:
     program.ok("submit", "--task-id", "a", "--workflow-id", "w", "--name", name)
     assert "red\\x1b[31m\\nalert" in program.ok("tasks").out
     assert program.json("tasks")["tasks"][0]["name"] == name
-
-
-def test_a_reader_that_stops_reading_ends_the_program(program: Program) -> None:
-    """A closed pipe is no error to tell: the program ends as others do."""
-    program.ok("init")
-    running = subprocess.Popen(program.command("status"), env=program.environment(), stdout=subprocess.PIPE, stderr=-1)
-    assert running.stdout is not None
-    assert running.stderr is not None
-    running.stdout.close()
-    err = running.stderr.read()
-    assert running.wait(60) == -signal.SIGPIPE
-    assert err == b""
-    running.stderr.close()
 
 
 def test_another_distribution_of_the_import_name_is_told(program: Program, tmp_path: Path) -> None:
