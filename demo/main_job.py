@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from demo import two_machines
-from demo.peer import BIN, ROOT, workflow
+from demo.program import BIN, ROOT, daemon, until, workflow
 
 PEERS: Final = ("alice", "bob", "carol")
 
@@ -30,47 +31,59 @@ def shown(home: Path, *arguments: str) -> None:
     subprocess.run([BIN / "p2p-workflow", "--home", home, *arguments], check=True)
 
 
-def found_ledger(folder: Path) -> list[Path]:
-    """Make three homes of one ledger, each with a key that alice, the owner, has admitted."""
-    homes = [folder / name for name in PEERS]
-    founder = homes[0]
-    workflow(founder, "init", "--name", "demo")
-    for name, home in zip(PEERS, homes, strict=True):
-        if home != founder:
-            workflow(home, "init", "--from", str(founder))
-        key = workflow(home, "keys", "generate", name)["key"]
-        workflow(founder, "members", "admit", key, "--name", name)
-        workflow(home, "sync", str(founder)) if home != founder else None
-        workflow(home, "--peer", name, "join")
-        print(f"{name}: {key}")
-    return homes
+def founded(folder: Path) -> Path:
+    """Make the first home, its ledger, and the key that will submit and work in it."""
+    home = folder / PEERS[0]
+    workflow(home, "init", "--name", "demo")
+    key = workflow(home, "keys", "generate", PEERS[0])["key"]
+    workflow(home, "members", "admit", key, "--name", PEERS[0], "--role", "submitter", "--role", "worker")
+    print(f"{PEERS[0]}: {key}")
+    return home
 
 
-def run_peers(homes: list[Path]) -> None:
-    """Start a process for each peer and wait until all are through."""
-    processes = []
-    for name, home in zip(PEERS, homes, strict=True):
-        environment = os.environ | {"P2P_WORKFLOW_PEER": name}
-        others = [str(other) for other in homes if other != home]
-        command = [sys.executable, "-m", "demo.peer", str(home), *others]
-        processes.append(subprocess.Popen(command, env=environment, cwd=ROOT))
-    codes = [process.wait() for process in processes]
+def invited(folder: Path, name: str, founder: Path) -> Path:
+    """Make another home, by an invitation to the ledger; its key is admitted as a worker."""
+    home = folder / name
+    token = workflow(founder, "peer", "invite")["token"]
+    key = workflow(home, "--peer", name, "peer", "connect", "--no-ipfs", token)["peer_key"]
+    workflow(founder, "members", "admit", key, "--name", name, "--role", "worker")
+    print(f"{name}: {key}")
+    return home
+
+
+def allow(home: Path, submitter: str) -> None:
+    """Write what a worker of this home may run: scripts of one key, which see this project but cannot change it."""
+    mounts = sorted({str(ROOT), str(BIN.parent), sys.base_prefix} - {"/usr"})
+    policy = home / "worker.toml"
+    policy.write_text(
+        f"""\
+[[allow]]
+name = "the project's checks"
+submitters = ["{submitter}"]
+payloads = ["command"]
+interpreters = ["bash"]
+mounts = [{", ".join(f'{{ outside = "{one}" }}' for one in mounts)}]
+env = {{ PROJECT = "{ROOT}", PATH = "{BIN}:/usr/local/bin:/usr/bin:/bin", HYPOTHESIS_STORAGE_DIRECTORY = "/tmp/found" }}
+""",
+        encoding="utf-8",
+    )
+    policy.chmod(0o600)
+
+
+def run_workers(homes: list[Path]) -> None:
+    """Start a worker in each home and wait until nothing is left for any of them."""
+    workers = [
+        subprocess.Popen([BIN / "p2p-workflow", "--home", home, "--peer", name, "worker", "run", "--drain"])
+        for name, home in zip(PEERS, homes, strict=True)
+    ]
+    codes = [worker.wait() for worker in workers]
     if any(codes):
-        raise SystemExit(f"a peer failed: exit codes {codes}")
+        raise SystemExit(f"a worker failed: exit codes {codes}")
 
 
-def meet(homes: list[Path]) -> set[str]:
-    """Let every home sync with the next until all have the same; return their state roots."""
-    for home, other in zip([*homes, *homes], [*homes[1:], *homes, homes[0]], strict=True):
-        if home != other:
-            workflow(home, "sync", str(other))
-    roots = set()
-    for name, home in zip(PEERS, homes, strict=True):
-        status = workflow(home, "--peer", name, "status")
-        roots.add(status["state_root"])
-        print(f"{name:6} state root {status['state_root']}")
-        print(f"       clock      {status['merkle_clock_hash']}")
-    return roots
+def roots(homes: list[Path]) -> set[str]:
+    """Return the state roots of the homes."""
+    return {workflow(home, "status")["state_root"] for home in homes}
 
 
 def verify_as_a_stranger(homes: list[Path], car: Path) -> None:
@@ -86,20 +99,33 @@ def main() -> None:
     """Tell the story."""
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="p2p-workflow-demo-"))
-    say("One ledger, three homes, three keys; alice owns it and admits the others")
-    homes = found_ledger(folder)
-    say("The steps of this project's own CI are submitted as a task file, at one peer")
-    shown(homes[0], "--peer", "alice", "submit", "--file", str(ROOT / "demo" / "ci_tasks.json"), "--workflow-id", "ci")
-    say("Each peer is a process of its own: it takes tasks with `next`, runs them, completes them, and meets by `sync`")
-    run_peers(homes)
-    say("Having met, all have the same board")
-    roots = meet(homes)
-    if len(roots) != 1:
-        raise SystemExit("the state roots differ: this is a defect")
+    say("One ledger, three homes, three keys; alice owns it and admits the others; `peer run` keeps them in touch")
+    with ExitStack() as stack:
+        alice = founded(folder)
+        stack.enter_context(daemon(alice, "--peer", "alice", "--no-ipfs", "--listen", "127.0.0.1:0"))
+        until((alice / "peer.json").exists, "alice is to listen")
+        homes = [alice, *(invited(folder, name, alice) for name in PEERS[1:])]
+        for name, home in zip(PEERS[1:], homes[1:], strict=True):
+            stack.enter_context(daemon(home, "--peer", name, "--no-ipfs"))
+        say("The steps of this project's own CI are submitted as a task file, at one peer")
+        steps = ("submit", "--file", str(ROOT / "demo" / "ci_tasks.json"), "--workflow-id", "ci")
+        shown(alice, "--peer", "alice", *steps)
+        until(lambda: len(roots(homes)) == 1, "all are to know them")
+        say("Each peer has a worker of its own, which runs what its policy allows, in a sandbox")
+        submitter = workflow(alice, "keys", "show", "alice")["key"]
+        for home in homes:
+            allow(home, submitter)
+        run_workers(homes)
+        until(lambda: len(roots(homes)) == 1, "the state roots are to be equal")
+    say("All have the same board")
+    for name, home in zip(PEERS, homes, strict=True):
+        print(f"{name:6} state root {workflow(home, 'status')['state_root']}")
     say("Every step is a signed event")
     shown(homes[2], "log", "--limit", "0")
     shown(homes[2], "tasks")
-    say("Why did it go as it went?")
+    say("What did a step do, and why did it go as it went? Any peer knows")
+    shown(homes[1], "result", "report")
+    shown(homes[1], "logs", "report")
     shown(homes[2], "--peer", "carol", "explain", "report")
     say("A stranger verifies the whole history from one file, without a home")
     verify_as_a_stranger(homes, folder / "demo.car")

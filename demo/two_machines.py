@@ -11,15 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from demo.peer import BIN, workflow
+from demo.program import BIN, daemon, until, workflow
 from ledger.kubo_build import find_or_none
 from ledger.kubo_config import LOOPBACK
 from scheduler.node import managed_node
-
-DEADLINE_S: Final = 60.0
-_RETRY_S: Final = 0.2
 
 
 def show(folder: Path, say: Callable[[str], None]) -> None:
@@ -35,9 +32,9 @@ def show(folder: Path, say: Callable[[str], None]) -> None:
         workflow(here, "init", "--name", "two-machines")
         workflow(here, "ipfs", "start")
         invitation = workflow(here, "peer", "invite")
-        with _daemon(here):
+        with daemon(here):
             connected = workflow(there, "peer", "connect", invitation["token"])
-            with _daemon(there):
+            with daemon(there):
                 did = connected["peer_key"]
                 workflow(here, "members", "admit", did, "--name", "there", "--role", "submitter", "--role", "worker")
                 _tell(here, there, say)
@@ -47,14 +44,14 @@ def _tell(here: Path, there: Path, say: Callable[[str], None]) -> None:
     words = ("--task-id", "t1", "--workflow-id", "demo", "--name", "Across machines", "--tags", "p2p-only")
     workflow(here, "submit", *words)
     began = time.monotonic()
-    taken = _until(lambda: workflow(there, "next")["task"], "the task is to be taken there")
+    taken = until(lambda: workflow(there, "next")["task"], "the task is to be taken there")
     print(f"submitted here, taken there {time.monotonic() - began:.1f} s later: {taken['task_id']}, {taken['name']}")
     workflow(there, "complete", "--task-id", "t1")
-    _until(lambda: workflow(here, "status")["completed_tasks"] == 1, "it is to be seen here")
-    equal = _until(lambda: _equal_peers(here), "the state roots are to be equal")
+    until(lambda: workflow(here, "status")["completed_tasks"] == 1, "it is to be seen here")
+    equal = until(lambda: _equal_peers(here), "the state roots are to be equal")
     print(f"completed there, seen here; {equal[0]['name']} has the same state root")
     say("A stranger audits it all through a gateway: no home, no node, nothing believed")
-    node = _until(lambda: _published(here), "it is to be published")
+    node = until(lambda: _published(here), "it is to be published")
     command = ["audit", "--gateway", node["gateway"], "--ipns", node["ipns"], "--excuse", "J3"]  # taken by hand
     print(f"$ p2p-workflow {' '.join(command)}", flush=True)
     stranger = {name: value for name, value in os.environ.items() if not name.startswith("P2P_WORKFLOW")}
@@ -69,7 +66,7 @@ def _tell(here: Path, there: Path, say: Callable[[str], None]) -> None:
             print(ran.stdout, end="", flush=True)
         return has_all
 
-    _until(audit, "the audit is to find all in order")
+    until(audit, "the audit is to find all in order")
 
 
 def _equal_peers(home: Path) -> list[Any]:
@@ -79,27 +76,6 @@ def _equal_peers(home: Path) -> list[Any]:
 def _published(home: Path) -> Any:
     found = workflow(home, "ipfs", "status")
     return found if found.get("ipns") else None
-
-
-def _until(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"after {DEADLINE_S:.0f} s still not so: {what}")
-        time.sleep(_RETRY_S)
-    return found
-
-
-@contextmanager
-def _daemon(home: Path) -> Iterator[None]:
-    """Run `peer run` for the block."""
-    command = [str(BIN / "p2p-workflow"), "--home", str(home), "peer", "run"]
-    with (home / "peer-run.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait()
 
 
 @contextmanager
