@@ -48,6 +48,9 @@ LOST_LOOK_S: Final = 0.1
 """How soon after others have written it looks whether its claims still stand."""
 GATHER_S: Final = 0.02
 """For how long it lets short tasks end that are under way, to settle them together."""
+TOGETHER_S: Final = 0.05
+"""For how long it is silent after an event with little in it, where others write, too: they have their turn, and what
+comes meanwhile goes into one event."""
 _TURN_S: Final = 2.0
 _TURN_LOOK_S: Final = 0.02
 """For how long it waits for others that write before it leaves that to the store; and how soon it looks again, though
@@ -122,6 +125,8 @@ class Worker:
         self._found_none = False
         self._trouble = 0
         self._again_at = 0.0
+        self._others_wrote = False
+        self._gather_until = 0.0
         self._look_at = 0.0
         self._due_again_at = 0.0
         self._lost_look_at: float | None = None
@@ -199,7 +204,7 @@ class Worker:
 
     def _turn(self, now: float) -> None:
         if not self._home.is_current():
-            self._has_news = True
+            self._has_news = self._others_wrote = True
             if self._lost_look_at is None:
                 self._lost_look_at = now + LOST_LOOK_S
         if self._work.has_changed():
@@ -207,11 +212,12 @@ class Worker:
             self._has_news = True
             self._end_what_may_not_run()
         self._collect(now)
-        if self._keeper.has_endings and now >= self._again_at:
+        is_silent = now < max(self._again_at, self._gather_until)
+        if self._keeper.has_endings and not is_silent:
             self._await_turn()
             self._collect(now)
         self._end_what_must(now)
-        if now < self._again_at:
+        if is_silent:
             return
         endings, most = self._keeper.endings(now), self._room(now)
         if endings or (most and self._is_worth_a_look(now)):
@@ -255,6 +261,9 @@ class Worker:
             raise
         self._trouble, self._again_at = 0, 0.0
         now = time.monotonic()
+        is_little = len(found.taken) < self._slots.count and len(endings) < self._slots.count
+        self._gather_until = now + TOGETHER_S if self._others_wrote and is_little else 0.0
+        self._others_wrote = False
         self._keeper.heard(found)
         self._begin(found.taken)
         if most:
@@ -351,8 +360,8 @@ class Worker:
             at.append(self._lost_look_at)
         if (ms := self._keeper.times_out_at()) is not None:
             at.append(now + (ms - self._home.now_ms()) / 1000)
-        if now < self._again_at:
-            return max(0.0, min(*at, self._again_at) - now)
+        if now < (silent_until := max(self._again_at, self._gather_until)):
+            return max(0.0, min(*at, silent_until) - now)
         if self._keeper.has_endings:
             return 0.0
         if (due := self._keeper.due_at()) is not None:

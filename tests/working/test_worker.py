@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,20 @@ def test_an_idle_worker_begins_at_once_what_another_process_submits(shop: Shop) 
             shop.until_status(task, "done")
             record = shop.record(task)
             assert record.completions[0].time - record.submitted_at < 1_000 * worker.LOOK_S / 2
+
+
+def test_while_others_write_little_things_are_told_together(shop: Shop) -> None:
+    """Tasks that are submitted one by one: the worker is silent now and then, and tells several at once."""
+    count = 150
+    with shop.handling(lambda _: None, slots=64):
+        before, began = shop.events(), time.monotonic()
+        tasks = [shop.submit(f"t{number}") for number in range(count)]
+        for task in tasks:
+            shop.until_status(task, "done")
+        took_s = time.monotonic() - began
+    told = shop.events() - before - count
+    assert told <= 10 + 1.5 * took_s / worker.TOGETHER_S
+    assert told < count / 2
 
 
 def test_once_leaves_what_becomes_ready_later(shop: Shop) -> None:
