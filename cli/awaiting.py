@@ -41,9 +41,10 @@ class TimeUpError(CliError):
 
     exit_code = ExitCode.TIME_UP
 
-    def __init__(self, task: TaskKey, status: str) -> None:
+    def __init__(self, name: str, status: str) -> None:
+        self.status = status
         super().__init__(
-            f"task {task.hex()} is {status} when the time to wait is over",
+            f"task {name} is {status} when the time to wait is over",
             "the task goes on: the same command again waits for the same task",
         )
 
@@ -132,22 +133,28 @@ def seconds_of(wait: str) -> float | None:
     return None if wait == _EVER else parse_duration(wait) / 1000
 
 
-def wait_for(session: Session, light: Light | None, task: TaskKey, timeout_s: float | None) -> Waited:
-    """Wait until a task is over; return how it came out.
+def wait_for(session: Session, light: Light | None, task: TaskKey, name: str, timeout_s: float | None) -> Waited:
+    """Wait until a task is over; return how it came out. Raises TimeUpError where the time is over before.
 
-    Raises TimeUpError, or WaitedError of scheduler.light.waiting, where the time is over before.
+    `name` is what people call the task.
     """
+    from scheduler.light.waiting import WaitedError
+
     printer = LogPrinter.to_stderr() if session.output.as_json else LogPrinter.to_stdout()
     try:
         if light is not None:
             return _wait_light(session, light, task, timeout_s, printer)
         with session.home() as home:
-            return _wait_here(session, home, task, timeout_s, printer)
+            return _wait_here(session, home, task, name, timeout_s, printer)
+    except WaitedError as error:
+        raise TimeUpError(name, error.status) from None
     finally:
         printer.end()
 
 
-def _wait_here(session: Session, home: Home, task: TaskKey, timeout_s: float | None, printer: LogPrinter) -> Waited:
+def _wait_here(
+    session: Session, home: Home, task: TaskKey, name: str, timeout_s: float | None, printer: LogPrinter
+) -> Waited:
     from scheduler.actions import get_task
     from scheduler.results import result_of
     from scheduler.run_log import LogFollower
@@ -163,7 +170,7 @@ def _wait_here(session: Session, home: Home, task: TaskKey, timeout_s: float | N
             if follower.is_over:
                 break
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeUpError(task, str(follower.status))
+                raise TimeUpError(name, str(follower.status))
             notice.look(follower.status)
             follower.wait()
     with home.reading():

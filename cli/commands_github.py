@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from cli.awaiting import Waited, seconds_of, wait_for
+from cli.awaiting import TimeUpError, Waited, seconds_of, wait_for
 from cli.command import Command, Group
 from cli.errors import InputError, tell
 from cli.github_inputs import Inputs, number, request_of
@@ -139,7 +139,13 @@ class _Step:
         for task in tasks:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
             with plain_lines(f"Log of {task['task_id']}"):
-                waited = wait_for(self._session, light, TaskKey(bytes.fromhex(task["task_key"])), left_s)
+                try:
+                    waited = wait_for(
+                        self._session, light, TaskKey(bytes.fromhex(task["task_key"])), task["task_id"], left_s
+                    )
+                except TimeUpError as error:
+                    self._tell_time_up(task["task_id"], error, results)
+                    raise
             results.append(waited.result)
             codes.append(waited.code)
             self._rows[task["task_id"]] = waited.result["status"]
@@ -157,6 +163,18 @@ class _Step:
             }
         )
         return self._end("✗" if code else "✓", code)
+
+    def _tell_time_up(self, name: str, error: TimeUpError, results: list[dict[str, Any]]) -> None:
+        """Say what is known of a workflow when the time is up: what is over, and where the next task stands."""
+        self._rows[name] = error.status
+        set_outputs(
+            {
+                "status": error.status,
+                "exit-code": "",
+                "outputs": json.dumps({one["task_id"]: one["outputs"] for one in results}, ensure_ascii=False),
+                "result": json.dumps(results, ensure_ascii=False),
+            }
+        )
 
     def _end(self, mark: str, code: int) -> int:
         _summarize(mark, self._rows)
@@ -188,7 +206,12 @@ class _Step:
         from ledger.events import TaskKey
 
         with plain_lines(f"Log of {document['task_id']}"):
-            waited = wait_for(self._session, light, TaskKey(bytes.fromhex(document["task_key"])), timeout_s)
+            key, name = TaskKey(bytes.fromhex(document["task_key"])), document["task_id"]
+            try:
+                waited = wait_for(self._session, light, key, name, timeout_s)
+            except TimeUpError as error:
+                set_outputs({"status": error.status, "exit-code": "", "outputs": "{}", "result": "null"})
+                raise
         with plain_lines(f"Result of {document['task_id']}"):
             for line in result_lines(waited.result):
                 self._session.output.line(line)

@@ -145,7 +145,7 @@ def submit(
     for line in submitted_lines(document):
         session.output.line(line)
     task = TaskKey(bytes.fromhex(document["task_key"]))
-    waited = wait_for(session, light, task, seconds_of(wait))
+    waited = wait_for(session, light, task, document["task_id"], seconds_of(wait))
     session.output.result(document | {"result": waited.result, "exit": waited.code}, result_lines(waited.result))
     if waited.code:
         raise typer.Exit(waited.code)

@@ -59,6 +59,8 @@ def run(
         raise InputError("--once and --drain: only one of them", "--once ends sooner")
     path = session.policy_path(policy)
     if not path.exists():
+        with session.home():  # where there is none, that is to be said first
+            pass
         raise ForbiddenError(
             f"there is no policy in {path}: without one this worker runs nothing",
             "`p2p-workflow worker policy init` writes one to begin with; read it before you start the worker",

@@ -87,7 +87,8 @@ def check(
         with home.reading():
             names = {actor: name for name, actor in home.keys.actors().items()} | home.members.names()
     troubles = _troubles(found)
-    lines = [f"✓ {path} is in order.", *render_policy(found, names), *(f"Careful: {words}" for words in troubles)]
+    state = "can be read, and is to be looked at" if troubles else "is in order"
+    lines = [f"✓ {path} {state}.", *render_policy(found, names), *(f"Careful: {words}" for words in troubles)]
     session.output.result({"path": str(path), "troubles": troubles} | policy_document(found), lines)
 
 
@@ -112,8 +113,9 @@ def _check_task(session: Session, home: Home, policy: WorkerPolicy, name: str) -
 
 
 def _troubles(policy: WorkerPolicy) -> list[str]:
-    """Return what to look at: secrets and folders that are not there, and what is given to every member."""
-    from scheduler.running.job import Level
+    """Return what to look at: what the machine lacks, secrets and folders are not there, every member may much."""
+    from scheduler.running.job import Level, Permit
+    from scheduler.running.levels import why_not
     from scheduler.working.secrets import SecretError, read_secret
 
     troubles = []
@@ -123,6 +125,8 @@ def _troubles(policy: WorkerPolicy) -> list[str]:
         except SecretError as error:
             troubles.append(str(error))
     for rule in policy.rules:
+        if (why := why_not(Permit(level=rule.level, limits=rule.limits))) is not None:
+            troubles.append(f"rule {rule.name!r} lets nothing run on this machine: {why}")
         if rule.any_member and rule.secrets:
             troubles.append(
                 f"rule {rule.name!r} gives {', '.join(sorted(rule.secrets))} to every member, now and later"

@@ -102,19 +102,24 @@ def submit_file(
 ) -> dict[str, Any]:
     """Submit the jobs of a workflow file, with a home or (`light`) without one; return what came of it."""
     from ledger.events import Role
+    from scheduler.action_errors import ConflictError
     from scheduler.workflows.submission import submit_run, tasks_of
 
     workflow, plan = _checked(session, file)
     run, packed = _run(session, workflow, plan, _pairs(inputs), event, ref, source, network=network)
     run = _replaced(run, _known(plan, jobs), priority, workflow_id, run_id)
-    if light is not None:
-        made = tasks_of(light.token.ledger, light.key.actor, run)
-        handed = light.submit(session, [task.request for task in made.tasks])
-        document = _document(run, made, handed.tasks, packed)
-        return document | {"via": handed.via, "how": str(handed.how)}
-    with session.first_use() as home:
-        made, done = submit_run(home, session.key(home, Role.SUBMITTER), run)
-    return _document(run, made, done, packed)
+    try:
+        if light is not None:
+            made = tasks_of(light.token.ledger, light.key.actor, run)
+            handed = light.submit(session, [task.request for task in made.tasks])
+            document = _document(run, made, handed.tasks, packed)
+            return document | {"via": handed.via, "how": str(handed.how)}
+        with session.first_use() as home:
+            made, done = submit_run(home, session.key(home, Role.SUBMITTER), run)
+        return _document(run, made, done, packed)
+    except ConflictError as error:
+        error.advice = "name another run: --run-id ID; or submit the very same file, source and inputs"
+        raise
 
 
 def submitted_run_lines(document: dict[str, Any]) -> list[str]:

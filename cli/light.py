@@ -99,24 +99,12 @@ def find_light(session: Session, ledger: str | None, via: Sequence[str] | None) 
 
 
 def _token_of_environment() -> str | None:
-    from scheduler.light.token import looks_like_ledger_token
-
     text = os.environ.get(LEDGER_VARIABLE)
-    if text is None or (not looks_like_ledger_token(text) and _names_ledger(text)):
-        return None  # a worker tells what it runs which ledger the task is of, by this name
+    if text is None:
+        return None
     if not text.strip():
         raise InputError(f"{LEDGER_VARIABLE} is set, and empty", _NO_SECRETS)
     return text
-
-
-def _names_ledger(text: str) -> bool:
-    from ledger.cid import Cid, CidError
-
-    try:
-        Cid.parse(text.strip())
-    except CidError:
-        return False
-    return True
 
 
 def _light(text: str, via: Sequence[str] | None) -> Light:

@@ -72,7 +72,7 @@ def command_fields(
         "interpreter": interpreter,
         "env": None if env is None else dict(map(_variable, env)),
         "put": put,
-        "keep": keep,
+        "keep": None if keep is None else list(map(_kept, keep)),
         "network": network or None,
         "secrets": None if secret is None else [word for value in secret for word in value.split(",") if word],
         "sandbox": sandbox,
@@ -82,6 +82,18 @@ def command_fields(
         option = next(iter(found)).replace("secrets", "secret")
         raise InputError(f"--{option} is about a command, and there is none", "write `-- COMMAND…` at the end")
     return found or None
+
+
+def _kept(pattern: str) -> str:
+    from scheduler.running.files import FileRefError, check_path
+
+    try:
+        return check_path(pattern)
+    except FileRefError:
+        raise InputError(
+            f"--keep {pattern!r} leads out of the work folder",
+            "name files from there, such as dist/*.whl",
+        ) from None
 
 
 def read_command(fields: Any) -> Payload:

@@ -48,12 +48,21 @@ def parse_time(text: str, now_ms: int) -> int:
     try:
         moment = datetime.fromisoformat(written)
     except ValueError:
+        near = f"; did you mean +{written}?" if _is_duration(written) else ""
         raise TimeTextError(
-            f"{text!r} is no time: write ISO 8601 such as 2026-01-31T12:00Z, +15m from now, or ms since 1970"
+            f"{text!r} is no time: write ISO 8601 such as 2026-01-31T12:00Z, +15m from now, or ms since 1970{near}"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        parse_duration(text)
+    except TimeTextError:
+        return False
+    return True
 
 
 def render_duration(ms: int) -> str:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections import Counter
+from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from ledger.cid import Cid
@@ -100,6 +101,11 @@ class Membership:
         if not owned and unfit is not None:
             raise unfit
         return owned[0] if owned else None
+
+    def names_of_keys(self, actors: Container[ActorKey]) -> list[str]:
+        """Return by which names this home has keys of these actors."""
+        keys, _ = self._usable_keys()
+        return [name for name, key in keys.items() if key.actor in actors]
 
     def _usable_keys(self) -> tuple[dict[str, SigningKey], KeyringError | None]:
         """Return the home's keys by name, and what is wrong with the first that cannot be used."""

@@ -82,7 +82,11 @@ def _steerable(home: Home, key: SigningKey, task: TaskKey) -> TaskRecord:
     name = record.spec.task_id
     if not may_steer(home, key, record):
         submitter = home.members.name_of(record.submitter)
-        raise NotAllowedError(f"task {name} was submitted by {submitter}: only that key or an owner's may do this")
+        here = home.members.names_of_keys({record.submitter, *home.genesis.owners})
+        raise NotAllowedError(
+            f"task {name} was submitted by {submitter}: only that key or an owner's may do this",
+            f"a key of this home may: --peer {' or --peer '.join(here)}" if here else "do it in the home of one",
+        )
     if record.completions:
         raise TaskOverError(f"task {name} is done already")
     return record

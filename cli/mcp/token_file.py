@@ -28,7 +28,9 @@ def find_token(file: Path | None) -> tuple[str | None, bool]:
     """
     given = os.environ.get(TOKEN_VARIABLE, "").strip()
     if file is None:
-        return (_checked(given, TOKEN_VARIABLE) if given else None), False
+        return (
+            _checked(given, TOKEN_VARIABLE, "set it to another, such as: openssl rand -hex 32") if given else None
+        ), False
     if given:
         raise InputError(
             f"--token-file and {TOKEN_VARIABLE} both give a token", "leave out one: neither beats the other in silence"
@@ -43,7 +45,10 @@ def find_token(file: Path | None) -> tuple[str | None, bool]:
             raise ForbiddenError(
                 f"{file} can be read by others than its owner", f"make it yours alone: chmod 600 {file}"
             )
-        return _checked(stream.read(_CHARS_MAX + 1).strip(), str(file)), False
+        token = stream.read(_CHARS_MAX + 1).strip()
+        return _checked(
+            token, str(file), "remove the file, and the next start makes one; or: openssl rand -hex 32"
+        ), False
 
 
 def _make(file: Path) -> str:
@@ -57,10 +62,10 @@ def _make(file: Path) -> str:
     return token
 
 
-def _checked(token: str, where: str) -> str:
+def _checked(token: str, where: str, advice: str) -> str:
     if not CHARS_MIN <= len(token) <= _CHARS_MAX or not _TOKEN.fullmatch(token):
         raise InputError(
             f"{where}: a token of {CHARS_MIN} to {_CHARS_MAX} letters, digits and -._~+/ is wanted",
-            "remove the file, and the next start makes one; or: openssl rand -hex 32",
+            advice,
         )
     return token

@@ -39,6 +39,10 @@ class WaitedError(Exception):
 
     advice = "the task goes on: the same command again waits for the same task"
 
+    def __init__(self, task: TaskKey, status: str) -> None:
+        super().__init__(f"task {task.hex()} is {status} when the time to wait is over")
+        self.status = status
+
 
 class LostContactError(ExchangeError):
     """Nobody who was asked about the task has answered for too long."""
@@ -114,7 +118,7 @@ class Waiting:
             if until is not None:
                 left_ms = round((until - time.monotonic()) * 1000)
                 if left_ms <= 0:
-                    raise WaitedError(f"task {self._task.hex()} is {self._stands(found)} when the time to wait is over")
+                    raise WaitedError(self._task, self._stands(found))
                 wait_ms = min(wait_ms, left_ms)
 
     def _view(self, carrier: Carrier) -> TaskView | None:
@@ -142,6 +146,6 @@ class Waiting:
     def _pause(self, pause: float, until: float | None) -> float:
         left = pause if until is None else min(pause, until - time.monotonic())
         if left <= 0:
-            raise WaitedError(f"task {self._task.hex()} is not settled when the time to wait is over")
+            raise WaitedError(self._task, "not settled")
         time.sleep(left)  # between two questions that were answered at once, or not at all
         return min(2 * pause, _PAUSE_S[1])

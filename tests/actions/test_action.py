@@ -172,6 +172,19 @@ def test_who_waits_has_outputs_and_log(team: Team) -> None:
     assert "| Status | done |" in ran.out
 
 
+@pytest.mark.parametrize("inputs", [("task-id: t", "command: make"), ("task-id: t", "workflow: inner.yml")])
+def test_when_the_time_to_wait_is_up_the_outputs_say_where_it_stands(team: Team, inputs: tuple[str, ...]) -> None:
+    """The step fails, the task goes on; it is named as its submitter named it."""
+    ran = team.runner.run(with_action(*inputs, "wait: true", "timeout: 1s"), files={"inner.yml": FLOW})
+    assert ran.code == 1
+    outputs = outputs_of(ran)
+    assert (outputs["status"], outputs["exit-code"], outputs["outputs"]) == ("ready", "", "{}")
+    assert outputs["task-key"]
+    assert json.loads(outputs["result"]) in (None, [])
+    name = "t/build" if "workflow" in inputs[1] else "t"
+    assert f"task {name} is ready when the time to wait is over" in ran.out
+
+
 def test_a_command_that_fails_fails_the_step(team: Team) -> None:
     """The step ends with the command's exit code, and the annotation names the event."""
 

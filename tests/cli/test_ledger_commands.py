@@ -208,7 +208,9 @@ def test_a_worker_gives_back_fails_and_its_submitter_steers(program: Program, tm
     program.ok("cancel", "b", "--reason", "not needed")
     assert program.run("complete", "--task-id", "b").out == "✗ task b was cancelled\n"
     stranger = Program(program.home, "stranger")
-    assert stranger.run("cancel", "a").code == 5
+    refused = stranger.run("cancel", "a")
+    assert refused.code == 5
+    assert f"a key of this home may: --peer owner or --peer {program.peer}" in refused.err
     assert Program(program.home, "owner").run("cancel", "a").code == 0
 
 

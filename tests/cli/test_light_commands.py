@@ -108,7 +108,7 @@ def test_a_submit_without_a_home_says_the_contract_s_lines(team: Team, tmp_path:
 
 
 def test_what_is_wrong_with_the_pair_is_told(team: Team) -> None:
-    """Each with its own code and words; a worker's variable, which names the ledger alone, is no token."""
+    """Each with its own code and words."""
 
     def run(*more: str, **extra: str) -> Ran:
         return replace(team.runner, extra=team.runner.extra | extra).run(*SUBMIT, *more, "--json")
@@ -118,6 +118,7 @@ def test_what_is_wrong_with_the_pair_is_told(team: Team) -> None:
         (run(P2P_WORKFLOW_LEDGER=""), 2, "input"),
         (run(P2P_WORKFLOW_KEY=""), 2, "input"),
         (run(P2P_WORKFLOW_LEDGER="p2pwl1-abc"), 2, "ledger_token"),
+        (run(P2P_WORKFLOW_LEDGER=team.owner.json("members", "token", "ci")["ledger"]), 2, "ledger_token"),
         (run(P2P_WORKFLOW_KEY=other), 5, "token_key"),
         (run("--via", "ftp://x"), 2, "via"),
         (run("--via", "http://127.0.0.1:1"), 11, "nobody_took_it"),
@@ -126,8 +127,6 @@ def test_what_is_wrong_with_the_pair_is_told(team: Team) -> None:
         (run("--via", "http://127.0.0.1:1", P2P_WORKFLOW_HOME=str(team.owner.home)), 2, "input"),
     ):
         assert (ran.code, ran.json["error"]["kind"]) == (code, kind), ran.err
-    ledger = team.owner.json("members", "token", "ci")["ledger"]  # as a worker tells it what it runs
-    assert run(P2P_WORKFLOW_LEDGER=ledger, P2P_WORKFLOW_KEY="").json["created"] is True  # in a home of its own
 
 
 def test_many_tasks_and_files_of_a_command(team: Team, tmp_path: Path) -> None:

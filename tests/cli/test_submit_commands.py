@@ -69,12 +69,13 @@ def test_a_script_names_its_interpreter(program: Program, tmp_path: Path) -> Non
         (("--env", "A", "--", "ls"), "input", "NAME=VALUE is wanted"),
         (("--env", "1=A", "--", "ls"), "payload", "no name of a variable"),
         (("--sandbox", "strong", "--", "ls"), "input", "no such level"),
-        (("--keep", "../x", "--", "ls"), "payload", "no plain path"),
+        (("--keep", "../x", "--", "ls"), "input", "leads out of the work folder"),
         (("--put", "nothing", "--", "ls"), "file_not_found", "nothing"),
         (("--put", "/etc/hostname=../x", "--", "ls"), "gathering", "no plain path"),
         (("--payload", "/etc/hostname", "--", "ls"), "input", "one of them"),
         (("--interpreter", "sh", "--", "ls"), "payload", "interpreter"),
         (("--file", "x", "--", "ls"), "input", "with --file"),
+        (("--not-before", "1h", "--", "ls"), "time_text", "did you mean +1h?"),
     ],
 )
 def test_what_is_no_command_is_refused(program: Program, args: tuple[str, ...], kind: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -171,3 +172,21 @@ def test_a_policy_elsewhere(program: Program, policy: Path, tmp_path: Path) -> N
     assert rule(loud, "--policy", str(files["flag"])) == "flag"
     submit(program, "t", {"argv": ["make"]})
     assert program.json("explain", "t")["policy"]["rule"] == "file"
+
+
+def test_without_a_ledger_the_ledger_comes_first(program: Program) -> None:
+    """`worker run` in an empty home names `init`, not a policy that could not be written yet."""
+    ran = program.run("worker", "run")
+    assert ran.code == 3
+    assert "found one with `p2p-workflow init`" in ran.err
+
+
+def test_check_tells_of_a_rule_that_lets_nothing_run(program: Program, policy: Path) -> None:
+    """Root is not bound by a limit of processes without a sandbox, so such a rule would refuse every run."""
+    text = policy.read_text().replace('sandbox = "bubblewrap"', 'sandbox = "process"')
+    policy.write_text(text)
+    said = program.json("worker", "policy", "check")["troubles"]
+    assert any("lets nothing run on this machine" in words for words in said) == (os.geteuid() == 0)
+    policy.write_text(text.replace("processes = 256", ""))
+    assert program.json("worker", "policy", "check")["troubles"] == []
+    assert "is in order" in program.ok("worker", "policy", "check").out

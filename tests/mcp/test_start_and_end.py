@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ def test_a_start_that_would_be_unsafe_is_refused(tmp_path: Path, args: tuple[str
     (tmp_path / "short").chmod(0o600)
     ran = home_of(tmp_path).run("mcp", "start", "--port", "0", *args, cwd=tmp_path)
     assert (ran.code, words in ran.err) == (code, True), ran.err
+
+
+def test_a_variable_with_a_weak_token_is_told_as_one(tmp_path: Path) -> None:
+    """There is no file to remove."""
+    ran = replace(home_of(tmp_path), extra={TOKEN_VARIABLE: "t"}).run("mcp", "start", "--port", "0")
+    assert ran.code == 2
+    assert f"{TOKEN_VARIABLE}: a token of 16" in ran.err
+    assert "set it to another" in ran.err
 
 
 def test_beyond_this_machine_the_token_is_asked_for(tmp_path: Path) -> None:

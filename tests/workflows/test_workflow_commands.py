@@ -83,6 +83,16 @@ def test_three_jobs_become_four_tasks_once(program: Program, tree: Path) -> None
     assert len(program.json("tasks")["tasks"]) == 8
 
 
+def test_another_file_under_the_same_run_is_a_conflict_with_a_way_out(program: Program, tree: Path) -> None:
+    """The words name the option that makes it another run."""
+    again = ("workflow", "submit", file(tree, "three.yml"), "--run-id", "7")
+    program.ok(*again)
+    (tree / "hello.txt").write_text("hello again\n")
+    ran = program.run(*again)
+    assert ran.code == 4
+    assert "name another run: --run-id ID" in ran.err
+
+
 def test_a_run_says_what_goes_with_it(program: Program, tree: Path) -> None:
     """What is left out of the source is told; without one that is told, too; options come through."""
     (tree / "secret.txt").write_text("x")
