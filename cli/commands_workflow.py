@@ -76,9 +76,8 @@ def plan(
 
 def _who(session: Session, plan: Plan) -> dict[str, list[dict[str, Any]]] | None:
     """Return who could run each leg, None where there is no home to ask."""
-    from cli.people import person
+    from cli.workflow_text import who_documents
     from scheduler.place import HomeNotFoundError
-    from scheduler.workflows.crew import who_could_run
 
     try:
         with session.home() as home, home.reading():
@@ -88,18 +87,7 @@ def _who(session: Session, plan: Plan) -> dict[str, list[dict[str, Any]]] | None
                 session.output.note(
                     "The worker of this home runs none of it before it has a policy: worker policy init."
                 )
-            found = who_could_run(home, plan, None if key is None else key.actor, policy)
-            return {
-                job: [
-                    {
-                        "workers": [person(home, actor) for actor in one.workers],
-                        "missing": list(one.missing),
-                        "denied": None if one.denied is None else list(one.denied),
-                    }
-                    for one in legs
-                ]
-                for job, legs in found.items()
-            }
+            return who_documents(home, plan, None if key is None else key.actor, policy)
     except HomeNotFoundError:
         session.output.note("There is no ledger here, so nobody knows who could run it.")
         return None

@@ -115,7 +115,7 @@ def write_files(home: Home, result: Result, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for path, file in result.files.items():
-        data = _bytes_of_file(home, file)
+        data = bytes_of_file(home, file)
         if data is not None:
             _write(folder, path, data, executable=file.executable)
             written.append(path)
@@ -130,7 +130,8 @@ def write_files(home: Home, result: Result, folder: Path) -> list[str]:
     return written
 
 
-def _bytes_of_file(home: Home, file: FileRef) -> bytes | None:
+def bytes_of_file(home: Home, file: FileRef) -> bytes | None:
+    """Return a file of a result, None where not all of it is here yet."""
     with home.reading():
         found = home.intake.blobs.get_many(file.parts)
     if any(part not in found for part in file.parts):

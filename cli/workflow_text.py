@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ledger.keys import ActorKey
+    from scheduler.home import Home
     from scheduler.workflows.findings import Finding
     from scheduler.workflows.planning import JobPlan, Plan
     from scheduler.workflows.scanning import Scanned, ScannedJob
+    from scheduler.working.policy import WorkerPolicy
 
 Who = Mapping[str, Sequence[Mapping[str, Any]]]
 """For each job, for each of its legs: who could run it (`workers`, `missing`, `denied`)."""
@@ -52,6 +55,26 @@ def _job_document(job: JobPlan, who: Sequence[Mapping[str, Any]] | None) -> dict
         "secrets": list(job.secrets),
         "network": job.network,
         "legs": legs,
+    }
+
+
+def who_documents(
+    home: Home, plan: Plan, me: ActorKey | None, policy: WorkerPolicy | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return who could run each leg of each job, as JSON. Within a reading; `policy` is that of this home's worker."""
+    from cli.people import person
+    from scheduler.workflows.crew import who_could_run
+
+    return {
+        job: [
+            {
+                "workers": [person(home, actor) for actor in one.workers],
+                "missing": list(one.missing),
+                "denied": None if one.denied is None else list(one.denied),
+            }
+            for one in legs
+        ]
+        for job, legs in who_could_run(home, plan, me, policy).items()
     }
 
 

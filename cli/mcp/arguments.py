@@ -58,6 +58,10 @@ MediaType = Annotated[str, Field(max_length=_TEXT_MAX, description="Such as appl
 IsBase64 = Annotated[bool, Field(strict=True, description="Whether the data is given in base64.")]
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=_TEXT_MAX)]], Field(max_length=1_000)]
 
+WorkflowText = Annotated[
+    str, Field(min_length=1, max_length=600_000, description="The workflow file itself: its YAML text.")
+]
+
 
 class CommandArgument(BaseModel):
     """A program for a worker to run: `argv`, or a `script` with its `interpreter`; exactly one of the two."""

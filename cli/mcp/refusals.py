@@ -31,7 +31,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "not_dead": "p2p_show_task says where it stands",
     "task_over": "p2p_show_task has its result",
     "unknown_tag": "p2p_check_workflow_tags checks tags",
-    "conflict": "choose another task_id, or submit the very same request",
+    "conflict": "choose another task_id (of a workflow: run_id), or submit the very same request",
     "not_a_member": "an owner of the ledger must admit this server's key: p2p-workflow members admit KEY",
 }
 """What an agent does about an error, where that is not what somebody at a shell would do."""

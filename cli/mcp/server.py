@@ -23,6 +23,7 @@ from cli.mcp.tools_contract import ContractTools
 from cli.mcp.tools_long import LongTools
 from cli.mcp.tools_look import LookTools
 from cli.mcp.tools_work import WorkTools
+from cli.mcp.tools_workflow import WorkflowTools
 
 _logger = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ before the lease ends; nobody does it for you. If it went wrong, p2p_fail_task; 
 p2p_release_task.
 
 To have work done: p2p_submit_task (payload for an agent, command for a worker that runs programs; needs for what must \
-be done before), then p2p_wait_for_task, p2p_get_result, p2p_get_logs. A call that broke off can be repeated: the same \
-request is the same task.
+be done before), then p2p_wait_for_task, p2p_get_result, p2p_get_result_file, p2p_get_logs. A whole workflow file: \
+p2p_plan_workflow, p2p_submit_workflow. A call that broke off can be repeated: the same request is the same task. What \
+may run on a machine its owner decides there, not you.
 
 To see: p2p_scheduler_status, p2p_list_tasks, p2p_show_task, p2p_explain_task (why is it where it is?), the resources \
 p2p-workflow://board and p2p-workflow://log. p2p_verify_ledger checks everything.
@@ -59,7 +61,8 @@ class SchedulerServer(MCPServer[Any]):
             subscriptions=False,
             log_level="WARNING",
         )
-        for part in (ContractTools(desk), WorkTools(desk), LookTools(desk), LongTools(desk), Resources(desk)):
+        tools = (ContractTools(desk), WorkTools(desk), WorkflowTools(desk), LookTools(desk), LongTools(desk))
+        for part in (*tools, Resources(desk)):
             part.add_to(self)
         for tool in self._tool_manager.list_tools():
             tool.parameters["additionalProperties"] = False

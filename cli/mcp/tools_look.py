@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from cli.errors import MissingError
 from cli.mcp.answers import Answer, Attached, ObstaclePart, Part, Person, TaskRow, attached
 from cli.mcp.arguments import TaskName, claim_of
 from cli.mcp.desk import Desk
@@ -14,8 +15,12 @@ from cli.mcp.kinds import READS, add
 
 if TYPE_CHECKING:
     from cli.mcp.server import SchedulerServer
+    from ledger.cid import Cid
     from scheduler.home import Home
     from scheduler.results import Result
+
+FILE_BYTES_MAX: Final = 1_048_576
+"""The largest file that a call gives."""
 
 StatusName = Literal["open", "ready", "waiting", "held", "blocked", "done", "cancelled", "dead", "expired"]
 ClaimToShow = Annotated[
@@ -104,8 +109,21 @@ class ResultAnswer(Answer):
     error: str
     progress: str | None
     outputs: dict[str, str]
-    files: list[str] = Field(description="Paths of files it handed over; `p2p-workflow result` writes them.")
+    files: list[str] = Field(description="Paths of files it handed over: see p2p_get_result_file.")
     output: Attached | None
+
+
+class FileAnswer(Answer):
+    """`p2p_get_result_file`."""
+
+    tool: Literal["p2p_get_result_file"] = "p2p_get_result_file"
+    task_key: str
+    claim: str | None
+    path: str
+    size: int = Field(description="In bytes.")
+    executable: bool
+    text: str | None
+    base64: str | None = Field(description="The bytes, where they are no text.")
 
 
 class LookTools:
@@ -120,6 +138,7 @@ class LookTools:
         add(server, self.p2p_show_task, "Show a task", READS)
         add(server, self.p2p_explain_task, "Explain a task", READS)
         add(server, self.p2p_get_result, "Result of a task", READS)
+        add(server, self.p2p_get_result_file, "A file of a result", READS)
 
     async def p2p_list_tasks(
         self,
@@ -198,20 +217,32 @@ class LookTools:
         """Return how a task came out: result, outputs, exit code, failure; or how its running attempt stands."""
         under = claim_of(claim)
 
-        def look(home: Home) -> ResultAnswer:
-            from cli.errors import MissingError
-            from scheduler.names import find_task
-            from scheduler.results import result_of
+        return await self._desk.read(lambda home: result_answer(home, self._result(home, task_id, under)))
 
-            try:
-                result = result_of(home, find_task(home, self._desk.me, task_id, home.now_ms()), under)
-            except LookupError as error:
-                if hasattr(error, "advice"):
-                    raise
-                raise MissingError(str(error), "p2p_show_task lists the claims") from None
-            return result_answer(home, result)
+    async def p2p_get_result_file(
+        self,
+        task_id: TaskName,
+        path: Annotated[str, Field(min_length=1, max_length=4_096, description="As p2p_get_result lists it.")],
+        claim: ClaimToShow = "",
+    ) -> FileAnswer:
+        """Return a file that a task's run handed over, of at most 1 MiB."""
+        under = claim_of(claim)
+
+        def look(home: Home) -> FileAnswer:
+            return _file_answer(home, self._result(home, task_id, under), path)
 
         return await self._desk.read(look)
+
+    def _result(self, home: Home, task_id: str, under: Cid | None) -> Result:
+        from scheduler.names import find_task
+        from scheduler.results import result_of
+
+        try:
+            return result_of(home, find_task(home, self._desk.me, task_id, home.now_ms()), under)
+        except LookupError as error:
+            if hasattr(error, "advice"):
+                raise
+            raise MissingError(str(error), "p2p_show_task lists the claims") from None
 
 
 def result_answer(home: Home, result: Result) -> ResultAnswer:
@@ -240,6 +271,38 @@ def result_answer(home: Home, result: Result) -> ResultAnswer:
         outputs=dict(result.outputs),
         files=sorted(result.files),
         output=attached(attachment_document(home, result.handed.output)),
+    )
+
+
+def _file_answer(home: Home, result: Result, path: str) -> FileAnswer:
+    import base64
+
+    from cli.result_text import bytes_of_file
+
+    file = result.files.get(path)
+    if file is None:
+        listed = ", ".join(sorted(result.files)[:20]) or "none"
+        raise MissingError(f"the task handed over no file {path[:200]!r}", f"files it handed over: {listed}")
+    if file.size > FILE_BYTES_MAX:
+        raise MissingError(
+            f"{path[:200]!r} has {file.size:,} bytes, and a call gives at most {FILE_BYTES_MAX:,}",
+            "on a machine with this ledger: p2p-workflow result TASK --output FOLDER",
+        )
+    data = bytes_of_file(home, file)
+    if data is None:
+        raise MissingError(f"the bytes of {path[:200]!r} have not come to this home yet", "call again in a while")
+    try:
+        text, encoded = data.decode(), None
+    except UnicodeDecodeError:
+        text, encoded = None, base64.b64encode(data).decode()
+    return FileAnswer(
+        task_key=result.task.key.hex(),
+        claim=None if result.claim is None else str(result.claim.cid),
+        path=path,
+        size=file.size,
+        executable=file.executable,
+        text=text,
+        base64=encoded,
     )
 
 

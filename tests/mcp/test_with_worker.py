@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.mcp.serving import connected, home_of, ok, run, serving, task
+from tests.mcp.serving import connected, home_of, no, ok, run, serving, task
 
 
 def test_a_command_is_run_and_its_log_followed(tmp_path: Path) -> None:
@@ -33,6 +33,11 @@ def test_a_command_is_run_and_its_log_followed(tmp_path: Path) -> None:
                         part = await ok(client, "p2p_get_logs", asked)
                         text, offset, over = text + part["text"], part["next_offset"], part["is_over"]
                     assert text == "begun\ndone\n"
+                    kept = await ok(client, "p2p_get_result_file", {"task_id": "ran", "path": "kept.txt"})
+                    assert (kept["text"], kept["base64"], kept["size"]) == ("x\n", None, 2)
+                    for path in ("none", "../kept.txt", "/etc/passwd"):
+                        refusal = await no(client, "p2p_get_result_file", {"task_id": "ran", "path": path})
+                        assert refusal["advice"] == "files it handed over: kept.txt"
                 finally:
                     try:
                         process.communicate(timeout=30)
