@@ -9,6 +9,7 @@ import jsonschema  # type: ignore[import-untyped]  # has no types of its own
 import pytest
 from mcp import Client
 
+from scheduler.running.payloads import OUTPUTS_TYPE
 from tests.mcp.serving import MODES, Server, connected, home_of, no, ok, on_stdio, run, serving, task
 
 CONTRACT = {
@@ -91,6 +92,8 @@ def test_results_have_the_contract_s_fields(server: Server) -> None:
 
 def test_every_answer_fits_the_schema_that_was_advertised(tmp_path: Path) -> None:
     """Structured content is what the output schema says, for every tool there is, over stdio as well."""
+    handed = '{"files":{"empty":{"parts":[],"size":0}},"outputs":{}}'
+    flow = "on: push\nenv: {P2P_TAGS: p2p-only}\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'true'}]}}\n"
     calls: list[tuple[str, dict[str, Any]]] = [
         ("p2p_scheduler_status", {}),
         ("p2p_submit_task", task("a", payload='{"x": 1}', payload_media_type="application/json")),
@@ -116,6 +119,11 @@ def test_every_answer_fits_the_schema_that_was_advertised(tmp_path: Path) -> Non
         ("p2p_verify_ledger", {}),
         ("p2p_check_workflow_tags", {"tags": ["p2p-only"]}),
         ("p2p_get_merkle_clock", {}),
+        ("p2p_submit_task", task("c")),
+        ("p2p_mark_task_complete", {"task_id": "c", "output": handed, "output_media_type": OUTPUTS_TYPE}),
+        ("p2p_get_result_file", {"task_id": "c", "path": "empty"}),
+        ("p2p_plan_workflow", {"workflow": flow}),
+        ("p2p_submit_workflow", {"workflow": flow}),
     ]
 
     async def main() -> None:
