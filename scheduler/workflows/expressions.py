@@ -83,13 +83,17 @@ def find_expressions(text: str) -> Iterator[Span]:
 
 def _close(text: str, at: int) -> int | None:
     """Return where the `}}` stands that ends an expression: not within a text of it."""
-    while True:
-        close, quote = text.find("}}", at), text.find("'", at)
-        if close < 0 or quote < 0 or close < quote:
-            return None if close < 0 else close
+    close = text.find("}}", at)
+    while close >= 0:
+        quote = text.find("'", at, close)
+        if quote < 0:
+            return close
         at = text.find("'", quote + 1) + 1
         if at == 0:
             return None
+        if at > close:
+            close = text.find("}}", at)
+    return None
 
 
 def has_expression(value: Any) -> bool:

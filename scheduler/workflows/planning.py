@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ledger.operations import LABELS_MAX
 from scheduler.workflows.expressions import has_expression, references_in
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.matrix import Leg, fill_in, legs_of
@@ -21,6 +22,12 @@ from scheduler.workflows.tags_in_files import FileTags, TagSet, read_tags
 HOSTED: Final = re.compile(r"ubuntu(?:-[A-Za-z0-9.-]+)?|linux|self-hosted", re.IGNORECASE)
 """Labels of `runs-on` that every worker of ours stands for: Linux machines; the rest are labels that it must have."""
 TIMEOUT_MINUTES_MAX: Final = 50_400
+TASKS_MAX: Final = 2_000
+"""Tasks of one workflow file: all go into the ledger in one transaction."""
+_COMPARED_MAX: Final = 5_000
+"""Pairs of names that are compared to say which job was meant: it takes long among many."""
+SECRETS_MAX: Final = 100
+"""Secrets of one job, as on GitHub."""
 _CHECKOUT: Final = "actions/checkout@"
 
 
@@ -94,7 +101,7 @@ def plan_of(workflow: Workflow, tags: FileTags | None = None) -> Plan:
         name if isinstance(name, str) and name.strip() else workflow.path.rpartition("/")[2],
         workflow.path,
         tuple(jobs[job] for job in order),
-        tuple(planner.findings),
+        planner.findings,
     )
 
 
@@ -104,12 +111,14 @@ class _Planner:
     def __init__(self, workflow: Workflow, tags: FileTags) -> None:
         self._workflow = workflow
         self._tags = tags
-        self.findings: list[Finding] = []
+        self._common = references_in(workflow.content.get("env"))
+        self._tasks = 0
+        self._compared = 0
+        self._found: dict[Finding, None] = {}
 
     def job(self, job: str) -> JobPlan:
         content: Mapping[str, Any] = self._workflow.jobs[job]
-        legs, faults = legs_of(self._workflow, job)
-        self.findings += faults
+        legs = self._legs(job)
         condition = content.get("if")
         return JobPlan(
             job=job,
@@ -124,6 +133,24 @@ class _Planner:
             network=any(_is_fetched(step) for step in _steps(content)),
         )
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found, each once."""
+        return tuple(self._found)
+
+    def _legs(self, job: str) -> tuple[Leg, ...]:
+        """Return the legs of a job; none once the file makes more tasks than it may."""
+        if self._tasks > TASKS_MAX:
+            return ()
+        legs, faults = legs_of(self._workflow, job)
+        self._found |= dict.fromkeys(faults)
+        self._tasks += len(legs)
+        if self._tasks <= TASKS_MAX:
+            return legs
+        words = f"with this job the file makes more than the {TASKS_MAX:,} tasks that are submitted at once"
+        self._add(self._workflow.error("tasks.number", ("jobs", job), words, "make several files of it"))
+        return ()
+
     def _requires(self, job: str, said: Any, leg: Leg) -> tuple[str, ...]:
         """Return the labels a worker must have for a leg."""
         where = ("jobs", job, "runs-on")
@@ -134,6 +161,10 @@ class _Planner:
                 words = "there are no groups of workers here: labels say which may run it"
                 self._add(self._workflow.error("runs-on.group", (*where, "group"), words))
         listed = [labels] if isinstance(labels, str) else labels if isinstance(labels, list) else []
+        if len(listed) > LABELS_MAX:
+            words = f"{len(listed):,} labels, and a task has at most {LABELS_MAX}"
+            self._add(self._workflow.error("runs-on.number", where, words))
+            return ()
         texts = [fill_in(one, leg.values) for one in listed if isinstance(one, str)]
         for text in texts:
             if has_expression(text):
@@ -145,8 +176,7 @@ class _Planner:
         return tuple(sorted(label for label in plain if not HOSTED.fullmatch(label)))
 
     def _add(self, finding: Finding) -> None:
-        if finding not in self.findings:  # the same for each leg
-            self.findings.append(finding)
+        self._found[finding] = None  # the same for each leg
 
     def _needs(self, job: str, said: Any) -> tuple[str, ...]:
         listed = [said] if isinstance(said, str) else said if isinstance(said, list) else []
@@ -154,7 +184,9 @@ class _Planner:
         found: list[str] = []
         for need in dict.fromkeys(one for one in listed if isinstance(one, str)):
             if need == job or need not in known:
-                near = difflib.get_close_matches(need[:64], [one for one in known if one != job], n=1)
+                self._compared += len(known)
+                others = [one for one in known if one != job] if self._compared <= _COMPARED_MAX else []
+                near = difflib.get_close_matches(need[:64], others, n=1)
                 words = "a job cannot need itself" if need == job else f"there is no job {need[:64]!r}"
                 advice = f"did you mean {near[0]!r}?" if near and need != job else ""
                 self._add(self._workflow.error("needs.unknown", ("jobs", job, "needs"), words, advice))
@@ -175,14 +207,17 @@ class _Planner:
         return max(1, round(said * 60_000))
 
     def _secrets(self, job: str, content: Mapping[str, Any]) -> tuple[str, ...]:
-        named = references_in([content, self._workflow.content.get("env")])
+        named = (*self._common, *references_in(content))
         if isinstance(content.get("if"), str):
             named += references_in("${{" + content["if"] + "}}")
         names = sorted({one[1].upper() for one in named if one[0] == "secrets" and len(one) > 1})
         if ("secrets",) in named or "*" in names:
             words = "secrets are granted one by one: each must be named, as secrets.NAME"
             self._add(self._workflow.error("secrets.dynamic", ("jobs", job), words))
-        return tuple(name for name in names if name != "*")
+        if len(names) > SECRETS_MAX:
+            words = f"it names {len(names):,} secrets, and a job has at most {SECRETS_MAX}"
+            self._add(self._workflow.error("secrets.number", ("jobs", job), words))
+        return tuple(name for name in names[:SECRETS_MAX] if name != "*")
 
     def order(self, needs: Mapping[str, tuple[str, ...]]) -> list[str]:
         """Return jobs after those they need, else as in the file."""

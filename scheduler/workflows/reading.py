@@ -6,7 +6,9 @@ with a warning, since GitHub refuses them. Leaves out what the keys mean.
 
 from __future__ import annotations
 
+import functools
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -79,7 +81,7 @@ class Workflow:
         place = self.place(*where)
         if not place.literal:
             return place.value
-        return place.value + 1 + text.count("\n", 0, offset)
+        return place.value + 1 + bisect_left(_breaks(text), offset)
 
     @property
     def jobs(self) -> dict[str, Any]:
@@ -109,6 +111,12 @@ class Workflow:
     def warning(self, rule: str, where: KeyPath, words: str, advice: str = "", *, line: int | None = None) -> Finding:
         """Return a warning at a path of this file."""
         return self.finding(Severity.WARNING, rule, where, words, advice, line=line)
+
+
+@functools.lru_cache(maxsize=4)
+def _breaks(text: str) -> tuple[int, ...]:
+    """Return where the lines of a text end: asked for once for each expression in it."""
+    return tuple(index for index, char in enumerate(text) if char == "\n")
 
 
 def read_workflow(data: bytes, path: str) -> Workflow:

@@ -6,6 +6,7 @@ program then. In a variable (`env`) it is data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,10 +17,16 @@ from scheduler.workflows.reading import KeyPath, Workflow
 _SCRIPT_ACTION: Final = "actions/github-script@"
 _TAME: Final = frozenset(("boolean", "number"))
 """Types of inputs whose values cannot hold a program."""
+INJECTIONS_MAX: Final = 100
+"""Warnings of a file that are told, each."""
 
 
 def check_splicing(workflow: Workflow) -> Iterator[Finding]:
-    """Yield a warning for each expression in a script that carries what a stranger may have written."""
+    """Yield a warning for each expression in a script that carries what a stranger may have written, the first ones."""
+    return itertools.islice(_injections(workflow), INJECTIONS_MAX)
+
+
+def _injections(workflow: Workflow) -> Iterator[Finding]:
     tame = {name.lower() for name, said in dispatch_inputs(workflow).items() if said.get("type") in _TAME}
     for where, text in _scripts(workflow):
         for span in find_expressions(text):

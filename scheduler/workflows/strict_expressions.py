@@ -6,6 +6,7 @@ not judged: what they hold is known when the job runs.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,14 +47,14 @@ _STRING: Final = re.compile(r"'(?:[^']|'')*(?:'|$)")
 _CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\s*\(")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
     """What expressions of a job may name: the outputs of the jobs it needs."""
 
     workflow: Workflow
     job: str | None = None
 
-    @property
+    @functools.cached_property
     def needs(self) -> dict[str, frozenset[str]]:
         """The outputs of each job that is needed, all in small letters."""
         content = self.workflow.jobs.get(self.job or "")

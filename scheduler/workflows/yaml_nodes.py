@@ -26,7 +26,7 @@ LINE_CHARS_MAX: Final = 65_536
 Scalar: TypeAlias = str | int | float | bool | None
 
 _BREAK: Final = re.compile(r"\r\n|\n|\r")
-_LONG: Final = re.compile(rf"[^\r\n]{{{LINE_CHARS_MAX + 1}}}")
+_LONG: Final = re.compile(rf"(?<![^\r\n])[^\r\n]{{{LINE_CHARS_MAX + 1}}}")  # from the beginning of a line only
 _BLANKS: Final = re.compile(r"(?<=[|>+0-9-])([ \t]*(?:\r\n|\n|\r))((?: *(?:\r\n|\n|\r))+)")
 """Blank lines at the beginning of a block scalar: the parser minds spaces in them, which mean nothing."""
 _ODD: Final = re.compile("[\x85\u2028\u2029\ufeff]")

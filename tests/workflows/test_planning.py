@@ -143,6 +143,20 @@ def test_a_file_of_another_shape_has_a_plan(text: str) -> None:
     assert any(one.is_error for one in check(read(text))[1])
 
 
+def test_a_file_makes_so_many_tasks_as_are_submitted_at_once() -> None:
+    """The job that is too much is named, and no leg of it or those after it is planned; labels and secrets as well."""
+    matrix = "strategy: {matrix: {v: [" + ", ".join(map(str, range(250))) + "]}}"
+    text = "on: push\njobs:\n" + "".join(f"  j{n}: {{{matrix}}}\n" for n in range(10))
+    plan = plan_of(read(text))
+    assert (sum(len(job.legs) for job in plan.jobs), [one.rule for one in plan.findings]) == (2_000, ["tasks.number"])
+    assert plan.findings[0].line == 11
+    many = ", ".join(f"l{n}" for n in range(33))
+    text = one_job().replace("runs-on: ubuntu-latest", f"runs-on: [{many}]")
+    assert rules(text) == [("runs-on.number", "jobs.a.runs-on", True)]
+    named = " ".join(f"${{{{ secrets.S{n} }}}}" for n in range(101))
+    assert rules(one_job(f'env: {{X: "{named}"}}')) == [("secrets.number", "jobs.a", True)]
+
+
 def test_all_checks_come_in_the_order_of_the_file() -> None:
     """Reader, schema, tags, plan and scripts: one list, each finding once."""
     text = (
@@ -164,8 +178,19 @@ def test_all_checks_come_in_the_order_of_the_file() -> None:
         "# Tags: nothing of ours\n" * 20_000 + one_job(),
         "env:\n  P2P_TAGS: |\n" + "    p2p-onli p2p-olny\n" * 20_000 + one_job(),
         "on: push\njobs:\n" + "".join(f"  j{n}: {{needs: j{(n + 1) % 3_000}}}\n" for n in range(3_000)),
+        "on: push\njobs:\n" + "".join(f"  {'j' * 20}{n}: {{needs: {'j' * 30}{n}}}\n" for n in range(1_700)),
+        one_job(steps=("- run: '" + "${{ github.sha }}" * 3_300 + "'\n") * 18),
+        one_job(steps=('- run: "${{ ' + "'" * 60_000 + ' }}"\n') * 15),
+        one_job(
+            "needs: [" + ", ".join(f"j{n}" for n in range(1_500)) + "]", "- run: |\n" + "    ${{ needs.x }}\n" * 40_000
+        )
+        + "".join(f"  j{n}: {{}}\n" for n in range(1_500)),
+        "env:\n"
+        + "".join(f"  E{n}: '${{{{ secrets.S{n} }}}}'\n" for n in range(8_000))
+        + "on: push\njobs:\n"
+        + "".join(f"  j{n}: {{}}\n" for n in range(300)),
     ],
-    ids=["brackets", "spans", "comments", "others", "tags", "circle"],
+    ids=["brackets", "spans", "comments", "others", "tags", "circle", "needs", "lines", "quotes", "outputs", "secrets"],
 )
 def test_hostile_files_are_judged_in_time(text: str) -> None:
     """Whatever is repeated in a file, all checks end within seconds."""
