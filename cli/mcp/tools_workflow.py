@@ -119,7 +119,7 @@ class WorkflowTools:
         inputs: Annotated[
             dict[str, str], Field(max_length=100, description="Inputs of workflow_dispatch, as texts.")
         ] = {},  # noqa: B006 — as above
-        jobs: Annotated[Names, Field(description="Only these, and those they need. Empty: all.")] = [],  # noqa: B006
+        jobs: Annotated[Names, Field(description="Only these and their needs. Empty: all.")] = [],  # noqa: B006 — as above
         event: Annotated[str, Field(max_length=64, description="What it stands for: workflow_dispatch or push.")] = "",
         ref: Annotated[str, Field(max_length=256, description="The git ref it stands for: refs/heads/main.")] = "",
         run_id: Annotated[str, Field(max_length=200, description="Begins the names of the tasks; a new one runs the "
