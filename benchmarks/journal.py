@@ -66,11 +66,10 @@ class Journal:
         """Tell what became of `tasks` tasks, numbered from 0, when a worker was killed at `killed_at`."""
         ends = {(number, process) for number, process, _ in self.ended}
         cut = {number for number, process, at in self.begun if at <= killed_at and (number, process) not in ends}
-        again = {
-            number: min(at for other, _, at in self.begun if other == number and at > killed_at)
-            for number in cut
-            if any(other == number and at > killed_at for other, _, at in self.begun)
-        }
+        again: dict[int, float] = {}
+        for number, _, at in self.begun:
+            if number in cut and at > killed_at:
+                again[number] = min(at, again.get(number, at))
         twice = Counter(number for number, _, _ in self.ended)
         return Recovery(
             len(cut),

@@ -30,6 +30,7 @@ from ledger.operations import Attachment, Spec
 from scheduler.actions import SubmitRequest, submit
 from scheduler.home import Home
 from scheduler.running.payloads import Command, write_payload
+from tests.chaos.flow import policy_text
 from tests.support.peers import Machine, Machines
 
 TASKS: Final = 16
@@ -114,12 +115,12 @@ def _journal(folder: Path) -> Path:
 def _one_home(folder: Path, policy: Policy) -> Iterator[Side]:
     with Home.found(folder / "home", policy=policy) as home, ExitStack() as stack:
         me = home.members.peer_key("me", ("submits",))
-        _allow(home)
+        _allow(home, _journal(folder))
         names = [f"worker-{number}" for number in range(2)]
         for name in names:
             home.members.peer_key(name, (Role.WORKER.value,))
         workers = [stack.enter_context(_worker(home, name)) for name in names]
-        yield _side(home, me, _journal(folder), lambda process: _runs(process, workers).send_signal(_STOP))
+        yield _side(home, me, lambda process: _runs(process, workers).send_signal(_STOP))
 
 
 @contextmanager
@@ -132,9 +133,9 @@ def _two_homes(folder: Path, policy: Policy) -> Iterator[Side]:
         bob.start("--no-ipfs")
         bob.until("in exchange", lambda: bob.state_root() == alice.state_root())
         for machine in (alice, bob):
-            _allow(machine.home)
+            _allow(machine.home, _journal(folder))
         first, _ = [stack.enter_context(_worker(one.home, one.name)) for one in (alice, bob)]
-        yield _side(bob.home, bob.key, _journal(folder), lambda _: _cut_power(alice, first))
+        yield _side(bob.home, bob.key, lambda _: _cut_power(alice, first))
 
 
 def _cut_power(machine: Machine, worker: Process) -> None:
@@ -143,7 +144,7 @@ def _cut_power(machine: Machine, worker: Process) -> None:
     machine.daemon.kill()
 
 
-def _side(home: Home, key: SigningKey, journal: Path, kill: Callable[[int], object]) -> Side:
+def _side(home: Home, key: SigningKey, kill: Callable[[int], object]) -> Side:
     numbers = count()
     lock = threading.Lock()  # the home is used by the thread that submits and the one that feeds
 
@@ -154,18 +155,16 @@ def _side(home: Home, key: SigningKey, journal: Path, kill: Callable[[int], obje
             submit(own, key, [SubmitRequest(spec)])
 
     def work(number: int) -> None:
-        named = {"NUMBER": str(number), "JOURNAL": str(journal), "SECONDS_LONG": str(TASK_S)}
+        named = {"NUMBER": str(number), "SECONDS_LONG": str(TASK_S)}
         give(f"work {number}", Command(script=_SCRIPT, interpreter="sh", env=named))
 
     return Side(work, lambda: give(f"small {next(numbers)}", Command(script="true", interpreter="sh")), kill)
 
 
-def _allow(home: Home) -> None:
+def _allow(home: Home, journal: Path) -> None:
     """Write a policy. Without sandbox, since tasks write to a journal outside; what is measured here is no sandbox."""
     file = home.folder / "worker.toml"
-    file.write_text(
-        '[[allow]]\nsubmitters = ["any-member"]\npayloads = ["command"]\ninterpreters = ["sh"]\nsandbox = "process"\n'
-    )
+    file.write_text(policy_text(journal))
     file.chmod(0o600)
 
 

@@ -138,16 +138,12 @@ def wait_for(session: Session, light: Light | None, task: TaskKey, name: str, ti
 
     `name` is what people call the task.
     """
-    from scheduler.light.waiting import WaitedError
-
     printer = LogPrinter.to_stderr() if session.output.as_json else LogPrinter.to_stdout()
     try:
         if light is not None:
-            return _wait_light(session, light, task, timeout_s, printer)
+            return _wait_light(session, light, task, name, timeout_s, printer)
         with session.home() as home:
             return _wait_here(session, home, task, name, timeout_s, printer)
-    except WaitedError as error:
-        raise TimeUpError(name, error.status) from None
     finally:
         printer.end()
 
@@ -178,9 +174,11 @@ def _wait_here(
         return Waited(result_document(home, found), run_code(found))
 
 
-def _wait_light(session: Session, light: Light, task: TaskKey, timeout_s: float | None, printer: LogPrinter) -> Waited:
+def _wait_light(
+    session: Session, light: Light, task: TaskKey, name: str, timeout_s: float | None, printer: LogPrinter
+) -> Waited:
     from scheduler.light.result import light_result
-    from scheduler.light.waiting import Waiting
+    from scheduler.light.waiting import WaitedError, Waiting
     from scheduler.place import wall_clock_ms
 
     places = light.places()
@@ -188,7 +186,10 @@ def _wait_light(session: Session, light: Light, task: TaskKey, timeout_s: float 
         raise InputError("nobody can be asked about the task", "name a peer: --via http://HOST:PORT, or in the token")
     watching = _Watching(session, printer)
     waiting = Waiting(light.token.ledger, light.token.genesis, task, places, wall_clock_ms)
-    view = waiting.until_settled(timeout_s, watching.see)
+    try:
+        view = waiting.until_settled(timeout_s, watching.see)
+    except WaitedError as error:
+        raise TimeUpError(name, error.status) from None
     found = light_result(waiting.proof, view.status, watching.blobs, wall_clock_ms())
     assert found is not None  # noqa: S101  # a task that nobody knows is not settled
     return Waited(result_document(None, found), run_code(found))

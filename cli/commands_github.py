@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -144,7 +144,8 @@ class _Step:
                         self._session, light, TaskKey(bytes.fromhex(task["task_key"])), task["task_id"], left_s
                     )
                 except TimeUpError as error:
-                    self._tell_time_up(task["task_id"], error, results)
+                    self._rows[task["task_id"]] = error.status
+                    _set_result(error.status, None, _outputs_of(results), results)
                     raise
             results.append(waited.result)
             codes.append(waited.code)
@@ -153,28 +154,9 @@ class _Step:
                 words = f"{task['task_id']} is {waited.result['status']}\nevent {task['event_cid']}"
                 say(annotation("error", words, title="P2P task failed"))
         code = next(filter(None, codes), 0)
-        outputs = {one["task_id"]: one["outputs"] for one in results}
-        set_outputs(
-            {
-                "status": "done" if not code else next(one["status"] for one in results if one["status"] != "done"),
-                "exit-code": str(code),
-                "outputs": json.dumps(outputs, ensure_ascii=False),
-                "result": json.dumps(results, ensure_ascii=False),
-            }
-        )
+        status = "done" if not code else next(one["status"] for one in results if one["status"] != "done")
+        _set_result(status, code, _outputs_of(results), results)
         return self._end("✗" if code else "✓", code)
-
-    def _tell_time_up(self, name: str, error: TimeUpError, results: list[dict[str, Any]]) -> None:
-        """Say what is known of a workflow when the time is up: what is over, and where the next task stands."""
-        self._rows[name] = error.status
-        set_outputs(
-            {
-                "status": error.status,
-                "exit-code": "",
-                "outputs": json.dumps({one["task_id"]: one["outputs"] for one in results}, ensure_ascii=False),
-                "result": json.dumps(results, ensure_ascii=False),
-            }
-        )
 
     def _end(self, mark: str, code: int) -> int:
         _summarize(mark, self._rows)
@@ -210,7 +192,7 @@ class _Step:
             try:
                 waited = wait_for(self._session, light, key, name, timeout_s)
             except TimeUpError as error:
-                set_outputs({"status": error.status, "exit-code": "", "outputs": "{}", "result": "null"})
+                _set_result(error.status, None, {}, None)
                 raise
         with plain_lines(f"Result of {document['task_id']}"):
             for line in result_lines(waited.result):
@@ -220,17 +202,9 @@ class _Step:
 
     def _tell_result(self, waited: Waited) -> None:
         result = waited.result
-        outputs = json.dumps(result["outputs"], ensure_ascii=False)
         code = result["exit_code"]
-        left_out = set_outputs(
-            {
-                "status": result["status"],
-                "exit-code": "" if code is None else str(code),
-                "outputs": outputs,
-                "result": json.dumps(result, ensure_ascii=False),
-            }
-        )
-        for name in left_out:
+        outputs = json.dumps(result["outputs"], ensure_ascii=False)
+        for name in _set_result(result["status"], code, result["outputs"], result):
             say(annotation("warning", f"the output {name} is too large for the runner, and left out"))
         failure = ": ".join(filter(None, (result["failure"] or {}).values()))
         self._rows |= {"Status": result["status"], "Exit code": "-" if code is None else str(code)}
@@ -246,6 +220,22 @@ class _Step:
             exit_words = "" if code is None else f", exit code {code}"
             say(annotation("error", words + exit_words + _event_words(self._rows), title="P2P task failed"))
         self._end("✗" if waited.code else "✓", waited.code)
+
+
+def _set_result(status: str, code: int | None, outputs: Mapping[str, Any], result: Any) -> list[str]:
+    """Set the outputs of the step that say how a task, or a workflow, came out; return those that are too large."""
+    return set_outputs(
+        {
+            "status": status,
+            "exit-code": "" if code is None else str(code),
+            "outputs": json.dumps(outputs, ensure_ascii=False),
+            "result": json.dumps(result, ensure_ascii=False),
+        }
+    )
+
+
+def _outputs_of(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {one["task_id"]: one["outputs"] for one in results}
 
 
 def _event_words(rows: Mapping[str, str]) -> str:

@@ -113,7 +113,7 @@ def _check_task(session: Session, home: Home, policy: WorkerPolicy, name: str) -
 
 
 def _troubles(policy: WorkerPolicy) -> list[str]:
-    """Return what to look at: what the machine lacks, secrets and folders are not there, every member may much."""
+    """Return what to look at: what the machine lacks, what is not there, what every member is given."""
     from scheduler.running.job import Level, Permit
     from scheduler.running.levels import why_not
     from scheduler.working.secrets import SecretError, read_secret

@@ -112,11 +112,11 @@ def submit_file(
         if light is not None:
             made = tasks_of(light.token.ledger, light.key.actor, run)
             handed = light.submit(session, [task.request for task in made.tasks])
-            document = _document(run, made, handed.tasks, packed)
+            document = run_document(run, made, handed.tasks, packed)
             return document | {"via": handed.via, "how": str(handed.how)}
         with session.first_use() as home:
             made, done = submit_run(home, session.key(home, Role.SUBMITTER), run)
-        return _document(run, made, done, packed)
+        return run_document(run, made, done, packed)
     except ConflictError as error:
         error.advice = "name another run: --run-id ID; or submit the very same file, source and inputs"
         raise
@@ -137,13 +137,10 @@ def submitted_run_lines(document: dict[str, Any]) -> list[str]:
 
 def _checked(session: Session, file: str) -> tuple[Workflow, Plan]:
     """Return a file without errors; its warnings are told."""
-    from scheduler.workflows.checking import check
-    from scheduler.workflows.findings import WorkflowRefusedError
+    from scheduler.workflows.checking import checked
 
     workflow = read_file(file)
-    plan, findings = check(workflow)
-    if any(one.is_error for one in findings):
-        raise WorkflowRefusedError(findings)
+    plan, findings = checked(workflow)
     for one in findings:
         session.output.note(one.render())
     return workflow, plan
@@ -237,9 +234,10 @@ def _replaced(run: Run, jobs: tuple[str, ...], priority: int, workflow_id: str |
     return replace(run, jobs=jobs, priority=priority, workflow_id=workflow_id, run_id=run_id)
 
 
-def _document(
-    run: Run, made: RunTasks, done: Sequence[Submitted | HandedTask], packed: Source | None
+def run_document(
+    run: Run, made: RunTasks, done: Sequence[Submitted | HandedTask], packed: Source | None = None
 ) -> dict[str, Any]:
+    """Return a run that was submitted as JSON; `packed` tells how many files its source has."""
     source = None if made.source is None else made.source.to_json() | {"files": 0 if packed is None else packed.files}
     return {
         "success": True,

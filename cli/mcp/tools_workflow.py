@@ -170,21 +170,13 @@ def _chosen(
 
 
 def _answer(run: Run, made: RunTasks, done: Sequence[Submitted], findings: Sequence[Finding]) -> SubmitWorkflowAnswer:
-    tasks = [
-        WorkflowTask(
-            job=task.job.job,
-            leg=task.leg.leg.name,
-            task_id=task.request.spec.task_id,
-            task_key=one.key.hex(),
-            needs=[key.hex() for key in task.request.spec.needs],
-            created=one.created,
-            event_cid=None if one.event is None else str(one.event),
-        )
-        for task, one in zip(made.tasks, done, strict=True)
-    ]
+    from cli.commands_workflow_submit import run_document
+
+    document = run_document(run, made, done)
+    tasks = [WorkflowTask(**one) for one in document["tasks"]]
     return SubmitWorkflowAnswer(
-        workflow_id=run.workflow_id or run.plan.name,
-        run_id=made.run_id,
+        workflow_id=document["workflow_id"],
+        run_id=document["run_id"],
         tasks=tasks,
         event_cids=list(dict.fromkeys(one.event_cid for one in tasks if one.event_cid is not None)),
         warnings=_findings(findings),

@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from scheduler.running.files import FileRefError, check_path
-from scheduler.workflows.checking import check
-from scheduler.workflows.findings import Finding, WorkflowRefusedError
+from scheduler.workflows.checking import checked
+from scheduler.workflows.findings import Finding
 from scheduler.workflows.inputs import RunInputError, check_inputs, choose_event
 from scheduler.workflows.reading import read_workflow
 from scheduler.workflows.source import SourceError, pack
 from scheduler.workflows.submission import Run
 
-PATH: Final = ".github/workflows/workflow.yml"
-"""Where a file stands of which nobody has said it."""
 _REF: Final = re.compile(r"refs/[A-Za-z0-9._/-]{1,200}")
 
 
 def run_of(
     text: str,
     *,
-    path: str = PATH,
+    path: str,
     files: Mapping[str, str] | None = None,
     inputs: Mapping[str, str] | None = None,
     event: str | None = None,
@@ -44,14 +42,12 @@ def run_of(
     do not fit it, SourceError for files that cannot be packed.
     """
     workflow = read_workflow(text.encode(), _plain(path))
-    plan, findings = check(workflow)
-    if any(one.is_error for one in findings):
-        raise WorkflowRefusedError(findings)
+    plan, findings = checked(workflow)
     if ref and not _REF.fullmatch(ref):
         raise RunInputError(f"{ref!r} is no full git ref", "write it as git does: refs/heads/main, refs/tags/v1")
     chosen = choose_event(workflow, event)
-    checked = check_inputs(workflow, chosen, inputs or {})
-    return Run(workflow, plan, path, chosen, checked, ref, source=_packed(files) if files else None), findings
+    given = check_inputs(workflow, chosen, inputs or {})
+    return Run(workflow, plan, path, chosen, given, ref, source=_packed(files) if files else None), findings
 
 
 def _packed(files: Mapping[str, str]) -> bytes:

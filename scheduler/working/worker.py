@@ -212,7 +212,7 @@ class Worker:
             self._has_news = True
             self._end_what_may_not_run()
         self._collect(now)
-        is_silent = now < max(self._again_at, self._gather_until)
+        is_silent = now < self._silent_until
         if self._keeper.has_endings and not is_silent:
             self._await_turn()
             self._collect(now)
@@ -222,6 +222,11 @@ class Worker:
         endings, most = self._keeper.endings(now), self._room(now)
         if endings or (most and self._is_worth_a_look(now)):
             self._speak(endings, most)
+
+    @property
+    def _silent_until(self) -> float:
+        """Until when it tells the ledger nothing: the store is in trouble, or others have their turn."""
+        return max(self._again_at, self._gather_until)
 
     def _await_turn(self) -> None:
         """Wait for other processes that write: they wake this one when they have, which is sooner than SQLite looks."""
@@ -360,8 +365,8 @@ class Worker:
             at.append(self._lost_look_at)
         if (ms := self._keeper.times_out_at()) is not None:
             at.append(now + (ms - self._home.now_ms()) / 1000)
-        if now < (silent_until := max(self._again_at, self._gather_until)):
-            return max(0.0, min(*at, silent_until) - now)
+        if now < self._silent_until:
+            return max(0.0, min(*at, self._silent_until) - now)
         if self._keeper.has_endings:
             return 0.0
         if (due := self._keeper.due_at()) is not None:

@@ -10,25 +10,12 @@ import pytest
 
 from tests.cli.program import Program
 from tests.mcp.serving import Server, connected, no, ok, run, serving
+from tests.workflows.files import MAKE, POLICY
 
-POLICY = """
-[[allow]]
-submitters = ["any-member"]
-payloads = ["workflow-job"]
-[allow.limits]
-time = "5m"
-"""
-FLOW = """
-name: Release
-on: {workflow_dispatch: {inputs: {who: {default: nobody}}}}
-env: {P2P_TAGS: p2p-only}
-jobs:
-  make:
-    runs-on: ubuntu-latest
-    outputs: {word: '${{ steps.s.outputs.word }}'}
-    steps:
-      - uses: actions/checkout@v4
-      - {id: s, run: 'echo "word=$(cat greeting.txt) $WHO" >> "$GITHUB_OUTPUT"', env: {WHO: '${{ inputs.who }}'}}
+FLOW = (
+    "\nname: Release\n"
+    + MAKE
+    + """\
   check:
     needs: make
     runs-on: ubuntu-latest
@@ -42,6 +29,7 @@ jobs:
       - run: 'echo "told: $WORD"; echo "# $WORD" > "$GITHUB_STEP_SUMMARY"'
         env: {WORD: '${{ needs.check.outputs.word }}'}
 """
+)
 SENT: dict[str, Any] = {"workflow": FLOW, "files": {"greeting.txt": "grüß dich\n"}, "inputs": {"who": "Wörld"}}
 
 

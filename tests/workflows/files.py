@@ -66,6 +66,28 @@ jobs:
 """
 """Three dependent jobs, the second with two legs."""
 
+MAKE: Final = """\
+on: {workflow_dispatch: {inputs: {who: {default: nobody}}}}
+env: {P2P_TAGS: p2p-only}
+jobs:
+  make:
+    runs-on: ubuntu-latest
+    outputs: {word: '${{ steps.s.outputs.word }}'}
+    steps:
+      - uses: actions/checkout@v4
+      - {id: s, run: 'echo "word=$(cat greeting.txt) $WHO" >> "$GITHUB_OUTPUT"', env: {WHO: '${{ inputs.who }}'}}
+"""
+"""A workflow that begins with a job whose output others need; it wants a file greeting.txt, and the input `who`."""
+
+POLICY: Final = """\
+[[allow]]
+submitters = ["any-member"]
+payloads = ["workflow-job"]
+[allow.limits]
+time = "5m"
+"""
+"""A worker's policy that lets the jobs of all members run."""
+
 
 def read(text: str, path: str = "ci.yml") -> Workflow:
     """Read a text as a workflow file."""

@@ -7,26 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Program
+from tests.workflows.files import MAKE, POLICY
 from tests.workflows.test_source import git
 
-POLICY = """
-[[allow]]
-submitters = ["any-member"]
-payloads = ["workflow-job"]
-[allow.limits]
-time = "5m"
-"""
-CHAIN = """
-name: Chain
-on: {workflow_dispatch: {inputs: {who: {default: nobody}}}}
-env: {P2P_TAGS: p2p-only}
-jobs:
-  make:
-    runs-on: ubuntu-latest
-    outputs: {word: '${{ steps.s.outputs.word }}'}
-    steps:
-      - uses: actions/checkout@v4
-      - {id: s, run: 'echo "word=$(cat greeting.txt) $WHO" >> "$GITHUB_OUTPUT"', env: {WHO: '${{ inputs.who }}'}}
+CHAIN = (
+    "\nname: Chain\n"
+    + MAKE
+    + """\
   each:
     needs: make
     runs-on: ubuntu-latest
@@ -41,6 +28,7 @@ jobs:
     steps:
       - run: echo "# Done" >> "$GITHUB_STEP_SUMMARY"
 """
+)
 
 
 @pytest.fixture
