@@ -78,6 +78,9 @@ def _failure(
         if ended.limits:
             return FailureClass.LIMIT, f"it hit the limit of {', '.join(ended.limits)}"
         return FailureClass.INFRASTRUCTURE, f"act could not run the job: {_why(log, ended, errors)}"
+    broken = [need for need in single.stubs if log.job_results.get(need) == "failure"]
+    if broken:  # whatever the job then did, or left out, it did by a wrong word about its needs
+        return FailureClass.INFRASTRUCTURE, f"act could not stand in for the needed {', '.join(broken)}"
     match told.result:
         case "success":
             left_out = [step for step, always in single.steps if always and ("Main", step) not in log.results]

@@ -45,7 +45,8 @@ class ActLog:
         self.full = False
         self.results: dict[tuple[str, str], str] = {}
         """Of stage and step id: success or failure."""
-        self.job_result: str | None = None
+        self.job_results: dict[str, str] = {}
+        """Of the id of each job that has ended, stubs and teller too: success or failure."""
         self.exit_code: int | None = None
         self.faults: list[str] = []
         """What act says went wrong in the job, beside exit codes."""
@@ -96,7 +97,9 @@ class ActLog:
                 self._tell(line.decode(errors="replace") + "\n")
             return
         text = said.get("msg")
-        if isinstance(text, str) and said.get("jobID") == self._job:
+        if isinstance(said.get("jobResult"), str):
+            self.job_results[str(said.get("jobID"))] = said["jobResult"]
+        elif isinstance(text, str) and said.get("jobID") == self._job:
             self._job_line(said, text)
         elif said.get("level") == "error" and isinstance(text, str) and not text.startswith(_NOISE):
             self._tell(f"error: {text.rstrip()}\n")
@@ -105,8 +108,6 @@ class ActLog:
     def _job_line(self, said: dict[str, Any], text: str) -> None:
         if said.get("raw_output"):
             self._tell(text if text.endswith("\n") else f"{text}\n")
-        elif isinstance(said.get("jobResult"), str):
-            self.job_result = said["jobResult"]
         elif isinstance(said.get("stepResult"), str):
             self._step_ended(said)
         elif isinstance(said.get("command"), str):

@@ -51,12 +51,14 @@ class SingleJob:
         teller: the id of the job that writes the result.
         steps: for each step of the job the id by which act names it, and whether nothing but a failure keeps it from
             being run.
+        stubs: the ids of the jobs that stand for needs.
     """
 
     text: str
     job: str
     teller: str
     steps: tuple[tuple[str, bool], ...]
+    stubs: tuple[str, ...] = ()
 
 
 def single_job(
@@ -87,7 +89,7 @@ def single_job(
     name = workflow.content.get("name")
     title = name if isinstance(name, str) and name.strip() else workflow.path
     text = _yaml({"name": title, "on": _on(workflow, event), **top, "jobs": jobs})
-    return SingleJob(text, job, teller, tuple(_expected(content["steps"])))
+    return SingleJob(text, job, teller, tuple(_expected(content["steps"])), tuple(needs))
 
 
 def _on(workflow: Workflow, event: str) -> dict[str, Any]:
@@ -99,7 +101,9 @@ def _on(workflow: Workflow, event: str) -> dict[str, Any]:
 
 
 def _stub(need: Need) -> dict[str, Any]:
-    stub: dict[str, Any] = {"runs-on": PLATFORM, "steps": [{"name": "done elsewhere", "run": ":", "shell": "sh"}]}
+    # Its own shell and folder: the defaults of the workflow are for what the workflow does.
+    step = {"name": "done elsewhere", "run": ":", "shell": "sh", "working-directory": "/"}
+    stub: dict[str, Any] = {"runs-on": PLATFORM, "steps": [step]}
     if need.result == SKIPPED:
         stub["if"] = False
     elif need.outputs:

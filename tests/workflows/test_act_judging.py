@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,18 @@ def test_a_success_needs_its_steps_and_the_teller() -> None:
     ):
         assert failure(log_of(*lines), told) is FailureClass.INFRASTRUCTURE
     assert failure(log_of(both[0], both[1] | {"jobID": "other"}), told) is FailureClass.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize("result", ["success", "skipped"])
+def test_a_job_behind_a_need_that_act_failed_at_is_no_success(result: str) -> None:
+    """The stub of a need failed: what the job then did, or left out, it did by a wrong word about that need."""
+    single = replace(SINGLE, stubs=("one",))
+    steps = (step("0"), step("named")) if result == "success" else ()
+    for stub, failed in (("success", None), ("failure", FailureClass.INFRASTRUCTURE)):
+        log = log_of({"jobID": "one", "msg": "…", "jobResult": stub}, *steps)
+        outcome = judge(single, log, ENDED, Told(result, {}), "", may_skip=True)
+        assert outcome.failure is failed
+        assert outcome.error == ("act could not stand in for the needed one" if failed else "")
 
 
 @pytest.mark.parametrize("result", ["", "cancelled", "skipped", "failure"])

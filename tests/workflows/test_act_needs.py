@@ -55,6 +55,28 @@ def test_three_jobs_in_a_chain(act: ActBench) -> None:
     assert third.log.count("▶") == 1  # no other job has run
 
 
+@pytest.mark.parametrize("condition", ["needs.a.result == 'success'", "always()", ""])
+def test_defaults_of_the_workflow_are_for_its_own_steps(act: ActBench, condition: str) -> None:
+    """A folder that only the source has, and a shell that only the job has, keep no need from having succeeded."""
+    text = f"""
+on: workflow_dispatch
+defaults: {{run: {{working-directory: deep/down, shell: 'bash -x {{0}}'}}}}
+jobs:
+  a: {{runs-on: ubuntu-latest, outputs: {{o: x}}, steps: [{{run: 'true'}}]}}
+  j:
+    needs: a
+    runs-on: ubuntu-latest
+    {f"if: {condition}" if condition else ""}
+    steps:
+      - uses: actions/checkout@v4
+      - run: 'echo "${{{{ needs.a.result }}}} ${{{{ needs.a.outputs.o }}}} $(cat here)" | tr a-z A-Z'
+"""
+    source = {"deep/down/here": "found"}
+    ran = act.run(text, source=source, needs={"a": (A,)}, results=[result(A, {"o": "word"})])
+    assert (ran.failure, ran.outputs) == (None, {})
+    assert "SUCCESS WORD FOUND" in ran.log
+
+
 def test_a_job_behind_a_skipped_one(act: ActBench) -> None:
     """It is skipped too, as on GitHub, unless its `if` says otherwise; the result can be asked for."""
     text = """
