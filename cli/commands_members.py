@@ -150,7 +150,7 @@ def join(
 
 
 def leave(context: typer.Context) -> None:
-    """Say that this peer works no more."""
+    """Say that this peer works no more; a worker of it that still runs joins again, so end that first."""
     from ledger.events import Role
     from ledger.operations import Leave
 

@@ -43,12 +43,13 @@ def run(
     """Do tasks in a sandbox, as the policy allows: claim, run, renew, complete or fail, until SIGTERM or Ctrl-C.
 
     SIGTERM: takes nothing new, and lets what runs end within --drain-limit; a second one gives back what runs at once.
+    In the end it leaves, so that nobody waits for it.
     SIGHUP: reads the policy again, which happens by itself too once the file has changed. With --once and --drain it
     ends with 12 where a task has failed. Logs what it does to stderr, a line each; with --json to stdout, a JSON
     document each.
     """
     from scheduler.working.jobs import JobWork
-    from scheduler.working.joining import join
+    from scheduler.working.joining import join, leave
     from scheduler.working.policy_file import PolicyFile, current_policy, read_policy
     from scheduler.working.runners import opened_runners
     from scheduler.working.signals import heeding_signals
@@ -95,6 +96,7 @@ def run(
             words = "working in %s as %s, %d at once"
             logger.info(words, home.folder, name, count, extra={"event": "ready"})
             counters = worker.run()
+            leave(home, key)
     session.output.result(*_told(counters))
     if options.until is not Until.TOLD and counters.failed:
         raise typer.Exit(ExitCode.FAILED)

@@ -29,6 +29,7 @@ from scheduler.task import P2PTask, Payload
 from scheduler.working.counters import WorkerCounters
 from scheduler.working.draining import DRAIN_LIMIT_S
 from scheduler.working.handlers import Handlers, HandlerWork
+from scheduler.working.joining import leave
 from scheduler.working.signals import heeding_signals
 from scheduler.working.worker import Options, Until, Worker
 
@@ -234,7 +235,8 @@ class P2PWorkflowScheduler:
         """Do tasks with functions of this program, several at once, until it is told to end; return what was done.
 
         Claims are renewed and settled together, as `worker run` does it. In the main thread SIGTERM and Ctrl-C end it:
-        it takes nothing new and lets what runs finish; a second one gives back what runs.
+        it takes nothing new and lets what runs finish; a second one gives back what runs. In the end the peer has left;
+        it joins again when it next takes a task.
 
         Args:
             handlers: a function for each media type of payloads; it is given a HandledTask and returns the result. What
@@ -254,7 +256,10 @@ class P2PWorkflowScheduler:
         with Home.open(folder) as own:
             worker = Worker(own, key, lambda _: HandlerWork(own, handlers), options)
             with heeding_signals(worker):
-                return worker.run()
+                counters = worker.run()
+                leave(own, key)
+        session.has_left()
+        return counters
 
     # ---- peers
 

@@ -96,6 +96,10 @@ class Session:
             self._join(self._labels)
         self._is_at_work = True
 
+    def has_left(self) -> None:
+        """Note that the peer has left: it joins when it next works."""
+        self._is_at_work = False
+
     def _join(self, labels: tuple[str, ...]) -> None:
         """Join anew where the peer has joined with other labels."""
         with self.home.writing() as writing:

@@ -33,6 +33,7 @@ from scheduler.working.beginning import runs_of
 from scheduler.working.counters import WorkerCounters
 from scheduler.working.draining import ABANDON_S, DRAIN_LIMIT_S, Ending
 from scheduler.working.folders import WorkFolders
+from scheduler.working.joining import join_again
 from scheduler.working.keeping import Keeper
 from scheduler.working.pace import STALE_S, Pace
 from scheduler.working.run import Phase
@@ -251,6 +252,7 @@ class Worker:
         """Tell the ledger what has ended, and take what there is room for."""
         if most:
             self._has_news = False
+            join_again(self._home, self._key)
         try:
             found = batch.settle_and_take(
                 self._home,

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from ledger.events import TaskKey
-from ledger.keys import did_key
-from ledger.operations import Backoff
+from ledger.keys import ActorKey, did_key
+from ledger.operation_codec import read_operations
+from ledger.operations import Backoff, Leave
 from scheduler.actions import cancel
 from scheduler.running.payloads import Command
 from tests.working.shop import QUICK, Shop
@@ -72,6 +73,12 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def active(shop: Shop) -> frozenset[ActorKey]:
+    """Return who is at work."""
+    with shop.home.reading():
+        return shop.home.board.active_workers()
+
+
 def holder(shop: Shop, task: TaskKey) -> str:
     """Return the name of the peer whose claim is the last of a task."""
     with shop.home.reading():
@@ -115,6 +122,22 @@ def test_told_to_end_it_finishes_what_runs_and_takes_nothing(shop: Shop, tmp_pat
         go.touch()
         assert a.wait(30) == 0
     assert (shop.status(first), shop.status(second), shop.record(second).claims) == ("done", "ready", ())
+
+
+def test_told_to_end_it_leaves_and_who_works_with_its_key_joins_again(shop: Shop) -> None:
+    """Nobody waits for a worker that has ended; one of the same key that runs on is at work, whoever has left."""
+    with worker(shop, "a") as a, worker(shop, "a") as twin:
+        actor = shop.home.keys.load("a").actor
+        a.terminate()
+        assert a.wait(30) == 0
+        shop.until_status(shop.submit("t", Command(argv=("true",))), "done")
+        assert actor in active(shop)
+        twin.terminate()
+        assert twin.wait(30) == 0
+    assert actor not in active(shop)
+    with shop.home.reading():
+        events = [shop.home.read_event(cid) for _, cid, _ in shop.home.events.in_order_of_arrival()]
+    assert [type(op) for event in events for op in read_operations(event)].count(Leave) == 2
 
 
 def test_told_twice_it_stops_what_runs_and_gives_it_back(shop: Shop, tmp_path: Path) -> None:
