@@ -17,6 +17,7 @@ from scheduler.workflows.act_log import ActLog
 from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED, SingleJob
 
 _STEP_TIMEOUT: Final = "this step has been cancelled"
+_INVALID: Final = "workflow is not valid"
 _ERROR_CHARS_MAX: Final = 1_000
 
 
@@ -77,7 +78,9 @@ def _failure(
     if told is None:
         if ended.limits:
             return FailureClass.LIMIT, f"it hit the limit of {', '.join(ended.limits)}"
-        return FailureClass.INFRASTRUCTURE, f"act could not run the job: {_why(log, ended, errors)}"
+        # Of every machine's act: that this one ran it is no fault of this one.
+        failure = FailureClass.PAYLOAD if _INVALID in errors and not log.results else FailureClass.INFRASTRUCTURE
+        return failure, f"act could not run the job: {_why(log, ended, errors)}"
     broken = [need for need in single.stubs if log.job_results.get(need) == "failure"]
     if broken:  # whatever the job then did, or left out, it did by a wrong word about its needs
         return FailureClass.INFRASTRUCTURE, f"act could not stand in for the needed {', '.join(broken)}"

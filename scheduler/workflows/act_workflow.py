@@ -87,7 +87,8 @@ def single_job(
     jobs[teller] = _teller(job, result_path)
     top = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
     name = workflow.content.get("name")
-    title = name if isinstance(name, str) and name.strip() else workflow.path
+    # As it stands: act takes a file for invalid that has an expression there, GitHub shows it as it is.
+    title = name if isinstance(name, str) and name.strip() and not has_expression(name) else workflow.path
     text = _yaml({"name": title, "on": _on(workflow, event), **top, "jobs": jobs})
     return SingleJob(text, job, teller, tuple(_expected(content["steps"])), tuple(needs))
 

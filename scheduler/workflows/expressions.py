@@ -22,7 +22,7 @@ _TOKEN: Final = re.compile(
 CHARS_MAX: Final = 21_000
 """Characters of an expression, as GitHub limits them; of a longer one nothing is known."""
 _DEPTH_MAX: Final = 50
-_WORDS: Final = frozenset(("true", "false", "null", "nan", "infinity"))
+_WORDS: Final = frozenset(("true", "false", "null"))
 
 _STRANGERS: Final = tuple(
     tuple(text.split("."))

@@ -56,7 +56,7 @@ def _check_top(workflow: Workflow, at: Situation | None) -> Iterator[Finding]:
     yield from _concurrency(workflow, (), content)
     yield from _defaults(workflow, (), content)
     yield from _env(workflow, (), content)
-    for key in ("env", "defaults"):
+    for key in ("run-name", "env", "defaults"):
         if key in content:
             yield from check_expressions(workflow, (key,), content[key], Names(workflow), at)
 

@@ -37,6 +37,7 @@ class Rule(StrEnum):
     PROGRAM = "W22"
     SECRETS = "W23"
     SOURCE = "W24"
+    PLACE = "W25"
 
 
 TITLES: Final[dict[Rule, str]] = {
@@ -56,7 +57,7 @@ TITLES: Final[dict[Rule, str]] = {
     Rule.SHELL: "a shell of another system",
     Rule.STEP_TIMEOUT: "`timeout-minutes` of a step that is not a whole number",
     Rule.EMPTY: "an `if` or a `run` without anything in it",
-    Rule.FUNCTION: "an expression that is not closed, or calls a function act does not have",
+    Rule.FUNCTION: "an expression that cannot be read, or calls a function act does not have",
     Rule.CONTEXT: "a value that is there on GitHub and always empty here, or nowhere",
     Rule.COMMAND: "`::set-env` and `::add-path`, which are switched off",
     Rule.STEP_ID: "an id that two steps have",
@@ -64,4 +65,5 @@ TITLES: Final[dict[Rule, str]] = {
     Rule.PROGRAM: "a program that this worker does not have",
     Rule.SECRETS: "a secret that this run was not granted",
     Rule.SOURCE: "a checkout where the task carries no source",
+    Rule.PLACE: "an expression where none can stand, or that names what is not known there",
 }

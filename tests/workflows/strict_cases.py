@@ -143,6 +143,15 @@ CASES: tuple[Case, ...] = (
     Case("W17", "jobs.j.steps[0].if", workflow("- {run: ':', if: frob()}"), "no function", said="Unknown Function"),
     Case("W17", "jobs.j.steps[0].run", workflow("- run: echo ${{ github.job"), "not closed", said="Failed to parse"),
     Case("W17", "jobs.j.steps[0].run", workflow("- run: echo ${{ always() }}"), "`if` only", said="Unknown Function"),
+    Case(
+        "W17",
+        "jobs.j.steps[0].if",
+        workflow("- {run: ':', if: github.sha = 'x'}"),
+        "'=' cannot",
+        said="Failed to parse",
+    ),
+    Case("W17", "jobs.j.if", workflow(RUN, job="if: inputs.a == 'x"), "cannot be read", said="Failed to parse"),
+    Case("W17", "jobs.j.steps[0].run", workflow("- run: echo ${{ join() }}"), "1 to 2", said="Missing parameters"),
     *(
         Case("W18", "jobs.j.steps[0].run", workflow(f"- run: echo '[${{{{ {name} }}}}]'"), "empty", True, "[]\n")
         for name in (
@@ -202,6 +211,28 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "W24", "jobs.j.steps[0].uses", workflow(CHECKOUT + "- run: ls -A"), "empty folder", True, "", needs_worker=True
+    ),
+    *(
+        Case("W25", f"jobs.j.{key}", workflow(RUN, job=text), "not known", said="Unknown Variable Access")
+        for key, text in (
+            ("if", "if: env.A == 'x'"),
+            ("if", "if: ${{ runner.os == 'Linux' }}"),
+            ("if", "if: matrix.a\nstrategy: {matrix: {a: [1]}}"),
+            ("env.A", "env: {A: '${{ steps.x.outputs.y }}'}"),
+            ("env.A", "env: {A: '${{ runner.temp }}'}"),
+            ("defaults.run.working-directory", "defaults: {run: {working-directory: '${{ secrets.A }}'}}"),
+        )
+    ),
+    Case("W25", "jobs.j.env.A", workflow(RUN, job="env: {A: \"${{ hashFiles('x') }}\"}"), "steps only", said="Unknown"),
+    Case("W25", "env.A", workflow(RUN, top="env: {A: '${{ env.B }}'}\n"), "not known", said="Unknown Variable"),
+    *(
+        Case("W25", key, workflow(step, top=top), "no expression", said="expressions are not allowed here")
+        for key, step, top in (
+            ("jobs.j.steps[0].id", "- {run: ':', id: '${{ github.job }}'}", ""),
+            ("jobs.j.steps[0].shell", "- {run: ':', shell: '${{ inputs.x }}'}", ""),
+            ("defaults.run.shell", RUN, "defaults: {run: {shell: '${{ inputs.x }}'}}\n"),
+            ("defaults.run.working-directory", RUN, "defaults: {run: {working-directory: '${{ github.job }}'}}\n"),
+        )
     ),
 )
 

@@ -58,6 +58,15 @@ def test_a_success_needs_its_steps_and_the_teller() -> None:
     assert failure(log_of(both[0], both[1] | {"jobID": "other"}), told) is FailureClass.INFRASTRUCTURE
 
 
+def test_a_file_that_act_calls_invalid_is_the_file_s_fault() -> None:
+    """No other machine would do better; once a step has run, the words are somebody else's."""
+    words = "Error: workflow is not valid. 'job.yml': Line: 1"
+    for lines, failed in (((), FailureClass.PAYLOAD), ((step("0"),), FailureClass.INFRASTRUCTURE)):
+        outcome = judge(SINGLE, log_of(*lines), ENDED, None, words, may_skip=False)
+        assert outcome.failure is failed
+        assert words in outcome.error
+
+
 @pytest.mark.parametrize("result", ["success", "skipped"])
 def test_a_job_behind_a_need_that_act_failed_at_is_no_success(result: str) -> None:
     """The stub of a need failed: what the job then did, or left out, it did by a wrong word about that need."""

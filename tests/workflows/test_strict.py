@@ -144,3 +144,47 @@ def test_sound_actions_of_the_source() -> None:
     below = workflow("- {uses: actions/checkout@v4, with: {path: src}}\n- uses: ./src/js")
     assert not errors(below, situation(files))
     assert [one.rule for one in errors(USES, situation(files, programs=("bash",)))] == ["W22"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("steps.typo.outputs.x", "no step has the id 'typo'"),
+        ("steps.later.outputs.x", "the step 'later' comes later"),
+        ("steps.before.output.x", "a step has conclusion, outcome, outputs"),
+        ("matrix.os", "the matrix has no 'os'"),
+        ("inputs.who", "the file declares no input 'who'"),
+        ("steps.before.outputs.x", ""),
+        ("matrix.v", ""),
+        ("matrix.more", ""),
+        ("inputs.x", ""),
+        ("steps[matrix.v].outputs.x", ""),
+    ],
+)
+def test_a_name_that_is_empty_on_github_too_is_a_doubt(expression: str, words: str) -> None:
+    """It is warned of, with its line, and the file can be run."""
+    text = f"""
+on: {{workflow_dispatch: {{inputs: {{x: {{type: string}}}}}}}}
+jobs:
+  j:
+    runs-on: ubuntu-latest
+    strategy: {{matrix: {{v: [1], include: [{{v: 1, more: 2}}]}}}}
+    steps:
+      - {{id: before, run: 'true'}}
+      - run: echo ${{{{ {expression} }}}}
+      - {{id: later, run: 'true'}}
+"""
+    found = [one for one in check(read_workflow(text.encode(), "ci.yml")) if one.rule == "W18"]
+    assert [(one.is_error, one.line) for one in found] == ([(False, 9)] if words else [])
+    assert all(one.words == f"{expression} is always empty: {words}" for one in found)
+
+
+def test_a_matrix_that_is_computed_is_not_judged() -> None:
+    """Nor the inputs of a file that another calls; a job without a matrix has none of its names."""
+    computed = workflow(
+        "- run: echo ${{ matrix.os }}", job="strategy: {matrix: {include: '${{ fromJSON(inputs.legs) }}'}}"
+    )
+    found = [one.words for one in check(read_workflow(computed.encode(), "ci.yml"))]
+    assert found == ["inputs.legs is always empty: the file declares no input 'legs'"]
+    bare = check(read_workflow(workflow("- run: echo ${{ matrix.os }}").encode(), "ci.yml"))
+    assert [one.words for one in bare] == ["matrix.os is always empty: the job has no matrix"]

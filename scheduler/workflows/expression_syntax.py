@@ -1,0 +1,167 @@
+"""Whether an expression can be read at all, as act reads it: the grammar of what stands within `${{ }}`. Pure.
+
+Source: "Evaluate expressions in workflows and actions" of GitHub's documentation, and what act 0.2.89 was seen to
+refuse; act calls the whole file invalid for one expression that it cannot read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+DEPTH_MAX: Final = 50
+"""How deep brackets may be nested."""
+
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_TOKEN: Final = re.compile(
+    r"(?P<text>'(?:[^']|'')*')"
+    r"|(?P<number>-?(?:0x[0-9A-Fa-f]+|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![0-9.]))"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)"
+    r"|(?P<mark>&&|\|\||==|!=|<=|>=|[<>!()\[\].,*])"
+)
+_COMPARING: Final = frozenset(("==", "!=", "<", "<=", ">", ">="))
+_WORDS: Final = frozenset(("true", "false", "null"))
+_END: Final = ("end", "")
+_ADVICE: Final = {
+    "=": "`==` compares",
+    "&": "`&&` says and",
+    "|": "`||` says or",
+    '"': "a text stands in single quotes",
+    "'": "the text is not closed: a quote within it is written twice",
+    "+": "there is no arithmetic: format() joins texts",
+    "{": "there are no braces within an expression",
+}
+
+
+class ExpressionSyntaxError(Exception):
+    """An expression that cannot be read; the message says what stands where it should not."""
+
+    def __init__(self, words: str, advice: str = "") -> None:
+        super().__init__(words)
+        self.advice = advice
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function, as it is written, and how many values it is given."""
+
+    function: str
+    arguments: int
+
+
+def calls(expression: str) -> tuple[Call, ...]:
+    """Return the functions that an expression (without `${{ }}`) calls; raise ExpressionSyntaxError."""
+    parser = _Parser(_tokens(expression))
+    parser.whole()
+    return tuple(parser.calls)
+
+
+def _tokens(expression: str) -> list[tuple[str, str]]:
+    tokens: list[tuple[str, str]] = []
+    at = _end_of_space(expression, 0)
+    while at < len(expression):
+        found = _TOKEN.match(expression, at)
+        if found is None:
+            mark = expression[at]
+            raise ExpressionSyntaxError(f"{mark!r} cannot stand in an expression", _ADVICE.get(mark, ""))
+        tokens.append((str(found.lastgroup), found[0]))
+        at = _end_of_space(expression, found.end())
+    return tokens
+
+
+def _end_of_space(expression: str, at: int) -> int:
+    found = _SPACE.match(expression, at)
+    return at if found is None else found.end()
+
+
+class _Parser:
+    """By recursive descent: or, and, comparison, not, what `.` and `[]` take from a value."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self.calls: list[Call] = []
+        self._tokens = tokens
+        self._at = 0
+        self._depth = 0
+
+    def whole(self) -> None:
+        if not self._tokens:
+            raise ExpressionSyntaxError("an expression with nothing in it")
+        self._any()
+        if self._next is not _END:
+            raise ExpressionSyntaxError(f"{self._next[1]!r} stands where an operator should, or the end")
+
+    @property
+    def _next(self) -> tuple[str, str]:
+        return self._tokens[self._at] if self._at < len(self._tokens) else _END
+
+    def _takes(self, *marks: str) -> bool:
+        """Go on behind the next token where it is one of these marks."""
+        kind, text = self._next
+        if kind != "mark" or text not in marks:
+            return False
+        self._at += 1
+        return True
+
+    def _must_take(self, mark: str) -> None:
+        if not self._takes(mark):
+            raise ExpressionSyntaxError(f"{mark!r} is missing {self._before_next()}")
+
+    def _before_next(self) -> str:
+        return "at its end" if self._next is _END else f"before {self._next[1]!r}"
+
+    def _any(self) -> None:
+        """Read values that are joined: what binds more or less does not matter for whether it can be read."""
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise ExpressionSyntaxError(f"nested more than {DEPTH_MAX} deep")
+        self._value()
+        while self._takes("&&", "||", *_COMPARING):
+            self._value()
+        self._depth -= 1
+
+    def _value(self) -> None:
+        while self._takes("!"):
+            pass
+        kind, text = self._next
+        if kind == "mark" and text == "(":
+            self._at += 1
+            self._any()
+            self._must_take(")")
+        elif kind in {"text", "number"}:
+            self._at += 1
+        elif kind == "name":
+            self._at += 1
+            self._named(text)
+        else:
+            raise ExpressionSyntaxError(f"a value is missing {self._before_next()}")
+        self._steps()
+
+    def _named(self, name: str) -> None:
+        if self._takes("("):
+            self.calls.append(Call(name, self._arguments()))
+        elif name.lower() in _WORDS and name not in _WORDS:
+            raise ExpressionSyntaxError(f"{name!r} is nothing", f"write {name.lower()}")
+
+    def _arguments(self) -> int:
+        if self._takes(")"):
+            return 0
+        count = 1
+        self._any()
+        while self._takes(","):
+            self._any()
+            count += 1
+        self._must_take(")")
+        return count
+
+    def _steps(self) -> None:
+        while True:
+            if self._takes("."):
+                if self._next[0] != "name" and self._next != ("mark", "*"):
+                    raise ExpressionSyntaxError(f"a name is missing behind the dot, {self._before_next()}")
+                self._at += 1
+            elif self._takes("["):
+                self._any()
+                self._must_take("]")
+            else:
+                return
