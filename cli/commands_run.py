@@ -89,9 +89,9 @@ def run(
     where its time was up, 125 where it could not be run to an end (no attempt left, expired, cancelled by others, a
     need that is dead), 130 after Ctrl-C. What goes wrong before it is submitted has the codes of all commands.
 
-    A command that fails is not tried again, unless --max-attempts says so; one whose worker dies is. Ctrl-C cancels the
-    task: its worker stops it as soon as it hears of it. A second Ctrl-C does not wait for that to be written. With
-    --json the log goes to stderr, and the result to stdout.
+    A command that fails is not tried again, unless --max-attempts says so: its task is cancelled, for that reason. One
+    whose worker dies is. Ctrl-C cancels the task: its worker stops it as soon as it hears of it. A second Ctrl-C does
+    not wait for that to be written. With --json the log goes to stderr, and the result to stdout.
     """
     session = session_of(context)
     command = command_fields(argv_of(context), script, interpreter, env, put, keep, network, secret, sandbox)

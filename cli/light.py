@@ -1,7 +1,7 @@
 """Commands on a machine without a home: key and ledger token from the environment, peers to hand tasks to.
 
-Decides whether a command has no home (`--ledger`, or P2P_WORKFLOW_LEDGER where no home is named), and reads what it
-needs then. Leaves out what is handed over, and how (scheduler.light).
+Decides whether a command has no home (`--ledger`, or P2P_WORKFLOW_LEDGER where no home that is there is named),
+and reads what it needs then. Leaves out what is handed over, and how (scheduler.light).
 """
 
 from __future__ import annotations
@@ -82,12 +82,9 @@ def find_light(session: Session, ledger: str | None, via: Sequence[str] | None) 
 
     Raises InputError where a token was said and does not help: with a home beside it, or without a key.
     """
-    from scheduler.folders import HOME_VARIABLE
-
-    has_home = session.settings.home is not None or bool(os.environ.get(HOME_VARIABLE))
     if ledger is not None and session.settings.home is not None:
         raise InputError("--ledger and --home are two ways to say which ledger", "leave one out")
-    text = ledger if ledger is not None else None if has_home else _token_of_environment()
+    text = ledger if ledger is not None else None if session.has_named_home else _token_of_environment()
     if text is None:
         if via:
             raise InputError(

@@ -90,18 +90,29 @@ class Session:
 
     def _check_for_token(self) -> None:
         """Raise InputError where a ledger token stands for another ledger than that of the home nobody has named."""
-        from scheduler.folders import HOME_VARIABLE
-
         text = os.environ.get("P2P_WORKFLOW_LEDGER", "")
-        if not text or self.settings.home is not None or os.environ.get(HOME_VARIABLE):
+        if not text or self.has_named_home:
             return
         from scheduler.light.token import looks_like_ledger_token
 
         if looks_like_ledger_token(text):
             raise InputError(
                 "P2P_WORKFLOW_LEDGER holds a ledger token, and this command needs a home",
-                "`submit --wait` works with a token alone; or name a home: --home, or P2P_WORKFLOW_HOME",
+                "`submit --wait` works with a token alone; or name a home that is there: --home, or P2P_WORKFLOW_HOME",
             )
+
+    @property
+    def has_named_home(self) -> bool:
+        """Whether a home was named: by `--home`, or P2P_WORKFLOW_HOME where that is one already."""
+        from scheduler.folders import HOME_VARIABLE
+
+        if self.settings.home is not None:
+            return True
+        if not os.environ.get(HOME_VARIABLE):
+            return False
+        from scheduler.place import DATABASE_NAME
+
+        return (self.folder / DATABASE_NAME).exists()
 
     def peer_name(self, home: Home) -> str:
         """Return the name of the key to act with: `--peer`, else as configured, else the home's own."""

@@ -73,7 +73,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "ledger",
-        "The ledger token of a machine without a home, as `members token` prints it.",
+        "The ledger token of a machine without a home (or none yet where it is said to be), from `members token`.",
         flag="--ledger",
         in_file=False,
         secret=True,

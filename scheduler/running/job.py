@@ -70,6 +70,10 @@ class Limits:
     """All files it hands over as its result."""
 
 
+AT_ONCE_MS: Final = 200
+"""That grace, where somebody does not want to wait."""
+
+
 def grace_ms(time_ms: int | None) -> int:
     """Return how long after SIGTERM a run of at most `time_ms` is killed, in ms: 5 s, less for short ones.
 
@@ -167,16 +171,23 @@ class StopSignal:
         os.set_inheritable(self._reader, False)
         self._turn = threading.Lock()
         self._reason: str | None = None
+        self._at_once = False
 
     @property
     def reason(self) -> str | None:
         """Why the run is to end, None while it is not."""
         return self._reason
 
-    def set(self, reason: str) -> None:
+    @property
+    def at_once(self) -> bool:
+        """Whether it is to end without the grace that runs have as a rule."""
+        return self._at_once
+
+    def set(self, reason: str, *, at_once: bool = False) -> None:
         """Have the run end; the first reason stays."""
         with self._turn:
             if self._reason is None:
+                self._at_once = at_once
                 self._reason = reason
                 if self._writer >= 0:
                     os.write(self._writer, b"\0")

@@ -24,6 +24,11 @@ class JoinedStop(StopSignal):
         return self._outer.reason or self._reason
 
     @property
+    def at_once(self) -> bool:
+        """Whether it is to end without the usual grace."""
+        return self._outer.at_once or super().at_once
+
+    @property
     def own_reason(self) -> str | None:
         """Why we ended it ourselves, None where we did not."""
         return self._reason

@@ -56,7 +56,7 @@ class Ending:
             self._stopped_at = now
         for run in runs:
             if run.phase is Phase.WAITING or self._stopped_at is not None:
-                run.end(_REASON)
+                run.end(_REASON, at_once=self._told > 1)
         if self._stopped_at is not None and now >= self._stopped_at + ABANDON_S:
             self._has_abandoned = True
             for run in runs:

@@ -127,8 +127,8 @@ class Run:
 
     # ---- the worker's thread
 
-    def end(self, reason: str) -> None:
-        """Have the run end; the first reason stays. What waits is dropped."""
+    def end(self, reason: str, *, at_once: bool = False) -> None:
+        """Have the run end, `at_once` without grace; the first reason stays. What waits is dropped."""
         with self._turn:
             if self.stopped is None:
                 self.stopped = reason
@@ -136,7 +136,7 @@ class Run:
                     self.phase = Phase.DROPPED
                     self.ending = Released(self.task, self.claim, shorten(reason, _WORDS_BYTES_MAX))
                 elif self._stop is not None and self.phase is Phase.RUNNING:
-                    self._stop.set(reason)
+                    self._stop.set(reason, at_once=at_once)
             if self.spool is not None:
                 self.spool.let_go()
 

@@ -225,10 +225,15 @@ def test_the_action_installs_the_program_where_it_is_not(tmp_path: Path) -> None
 
 def test_a_command_that_needs_a_home_does_not_answer_from_another_ledger(team: Team) -> None:
     """With a token and no home named it says so, and makes none: a `run` would wait for ever in a ledger of its own."""
+    nowhere = team.owner.home.parent / "nowhere"
+    lost = replace(team.runner, extra=team.runner.extra | {"P2P_WORKFLOW_HOME": str(nowhere)})
     for words in (("run", "--", "true"), ("result", "t"), ("status",)):
-        ran = team.runner.run(*words)
-        assert ran.code == 2
-        assert "needs a home" in ran.out + ran.err
+        for runner in (team.runner, lost):
+            ran = runner.run(*words)
+            assert ran.code == 2
+            assert "needs a home" in ran.out + ran.err
+    assert lost.json(*SUBMIT)["how"] == "accepted"  # the ledger that the token names, not a new one
+    assert not nowhere.exists()
     named = replace(team.runner, extra=team.runner.extra | {"P2P_WORKFLOW_HOME": str(team.owner.home)})
     assert named.run("status").code == 0
 

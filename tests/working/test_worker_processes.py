@@ -18,6 +18,7 @@ from ledger.keys import ActorKey, did_key
 from ledger.operation_codec import read_operations
 from ledger.operations import Backoff, Leave
 from scheduler.actions import cancel
+from scheduler.running.job import GRACE_MS
 from scheduler.running.payloads import Command
 from tests.working.shop import QUICK, Shop
 
@@ -142,12 +143,15 @@ def test_told_to_end_it_leaves_and_who_works_with_its_key_joins_again(shop: Shop
 
 def test_told_twice_it_stops_what_runs_and_gives_it_back(shop: Shop, tmp_path: Path) -> None:
     """The second SIGTERM ends the process group at once; the claim is released, and the attempt does not count."""
-    task = shop.submit("t", first_waits(tmp_path))
+    note = tmp_path / "runs"
+    task = shop.submit("t", Command(argv=("sh", "-c", f"trap '' TERM; echo $$ > {note}; while :; do sleep 0.1; done")))
     with worker(shop, "a", "--drain-limit", "1h") as a:
         shop.until(lambda: runs(tmp_path))
         a.send_signal(signal.SIGTERM)
         a.send_signal(signal.SIGINT)
+        told = time.monotonic()
         assert a.wait(30) == 0
+        assert time.monotonic() - told < 0.8 * GRACE_MS / 1000  # the run ignores SIGTERM, and has no such grace
     assert is_gone(runs(tmp_path)[0])
     assert [claim.released for claim in shop.record(task).claims] == [True]
     assert shop.status(task) == "ready"
