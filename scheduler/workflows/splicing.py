@@ -1,22 +1,25 @@
 """Warnings of shell injection: texts that strangers choose, spliced into a script before a shell reads it.
 
 `${{ … }}` in `run` is replaced in the script's text; a title or an input such as `"; curl … | sh; "` is part of the
-program then. In a variable (`env`) it is data.
+program then. In a variable (`env`) it is data, until `${{ env.X }}` splices that; so are outputs that a job declares.
+Leaves out outputs of steps: what a program writes there is not in the file.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler.workflows.expressions import CHARS_MAX, Reference, find_expressions, is_strangers, references
+from scheduler.workflows.expressions import CHARS_MAX, Reference, Span, find_expressions, is_strangers, references
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.reading import KeyPath, Workflow
 
 _SCRIPT_ACTION: Final = "actions/github-script@"
 _TAME: Final = frozenset(("boolean", "number"))
 """Types of inputs whose values cannot hold a program."""
+_SHOWN_CHARS: Final = 80
 INJECTIONS_MAX: Final = 100
 """Warnings of a file that are told, each."""
 
@@ -27,12 +30,94 @@ def check_splicing(workflow: Workflow) -> Iterator[Finding]:
 
 
 def _injections(workflow: Workflow) -> Iterator[Finding]:
-    tame = {name.lower() for name, said in dispatch_inputs(workflow).items() if said.get("type") in _TAME}
+    strangers = _Strangers(workflow)
     for where, text in _scripts(workflow):
+        job = str(where[1])
+        env = strangers.env_of(job, workflow.jobs[job]["steps"][where[3]])
         for span in find_expressions(text):
-            named = [one for one in references(span.inner) if is_strangers(one) and not _is_tame(one, tame)]
-            if named:
-                yield _warning(workflow, where, text, span.start, ".".join(named[0]))
+            found = strangers.find(span.inner, env)
+            if found is not None:
+                yield _warning(workflow, where, text, span, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an expression names, and what of a stranger's is in it: often the same."""
+
+    name: Reference
+    source: str
+
+
+class _Strangers:
+    """Which variables and outputs of a file carry what a stranger may have written."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        inputs = dispatch_inputs(workflow)
+        self._tame = {name.lower() for name, said in inputs.items() if said.get("type") in _TAME}
+        self._jobs = {job.lower(): content for job, content in workflow.jobs.items() if isinstance(content, dict)}
+        self._outputs: dict[tuple[str, str], str] = {}
+        self._top = self._env(workflow.content, {})
+        self._of_jobs: dict[str, dict[str, str]] = {}
+        waiting = dict.fromkeys(self._jobs)
+        while waiting:  # an output may come from a job that stands behind
+            job = next(iter(waiting))
+            del waiting[job]
+            self._of_jobs[job] = self._env(self._jobs[job], self._top)
+            if self._read_outputs(job):
+                waiting |= dict.fromkeys(other for other, content in self._jobs.items() if job in _needs(content))
+
+    def env_of(self, job: str, step: Mapping[str, Any]) -> dict[str, str]:
+        """Return the variables that a step sees and that carry something, with what, by their names in small."""
+        return self._env(step, self._of_jobs[job.lower()])
+
+    def find(self, expression: str, env: Mapping[str, str]) -> _Found | None:
+        """Return what an expression carries of a stranger's, None for nothing."""
+        for name in references(expression):
+            if is_strangers(name) and not _is_tame(name, self._tame):
+                return _Found(name, ".".join(name))
+            source = self._source(name, env)
+            if source is not None:
+                return _Found(name, source)
+        return None
+
+    def _source(self, name: Reference, env: Mapping[str, str]) -> str | None:
+        match name:
+            case ("env",) | ("env", "*"):
+                return next(iter(env.values()), None)
+            case ("env", variable):
+                return env.get(variable)
+            case ("needs", job, "outputs", output):
+                return self._outputs.get((job, output))
+            case _:
+                return None
+
+    def _env(self, content: Mapping[str, Any], outer: Mapping[str, str]) -> dict[str, str]:
+        said = content.get("env")
+        env = dict(outer)
+        for variable, value in said.items() if isinstance(said, dict) else ():
+            source = self._in_text(value, outer)
+            if source is None:
+                env.pop(variable.lower(), None)
+            else:
+                env[variable.lower()] = source
+        return env
+
+    def _read_outputs(self, job: str) -> bool:
+        """Note which outputs of a job carry something; return whether any is new."""
+        said = self._jobs[job].get("outputs")
+        before = len(self._outputs)
+        for output, value in said.items() if isinstance(said, dict) else ():
+            source = self._in_text(value, self._of_jobs[job])
+            if source is not None:
+                self._outputs.setdefault((job, output.lower()), source)
+        return len(self._outputs) > before
+
+    def _in_text(self, value: Any, env: Mapping[str, str]) -> str | None:
+        for span in find_expressions(value) if isinstance(value, str) else ():
+            found = self.find(span.inner, env)
+            if found is not None:
+                return found.source
+        return None
 
 
 def check_lengths(workflow: Workflow) -> Iterator[Finding]:
@@ -84,8 +169,21 @@ def _is_tame(reference: Reference, tame: set[str]) -> bool:
     return reference[-1] in tame and reference[:-1] in {("inputs",), ("github", "event", "inputs")}
 
 
-def _warning(workflow: Workflow, where: KeyPath, text: str, at: int, name: str) -> Finding:
-    variable = name.rpartition(".")[2].upper().replace("-", "_").replace("*", "") or "VALUE"
-    words = f"shell injection: {name} is spliced into the script, and whoever chooses it may run what he likes"
-    advice = f'give the step `env: {variable}: ${{{{ {name} }}}}` and write "${variable}" in the script'
-    return workflow.warning("injection", where, words, advice, line=workflow.text_line(where, text, at))
+def _needs(content: Mapping[str, Any]) -> frozenset[str]:
+    said = content.get("needs")
+    listed = said if isinstance(said, list) else [said]
+    return frozenset(one.lower() for one in listed if isinstance(one, str))
+
+
+def _warning(workflow: Workflow, where: KeyPath, text: str, span: Span, found: _Found) -> Finding:
+    name = ".".join(found.name)
+    carried = "" if found.source == name else f", which carries {found.source},"
+    words = f"shell injection: {name}{carried} is spliced into the script, and whoever chooses it may run what he likes"
+    inner = span.inner.strip()
+    if found.name[0] == "env" and len(found.name) > 1 and found.name[1] != "*" and inner.lower() == name:
+        advice = f'it is a variable already: write "${inner.partition(".")[2]}" in the script'
+    else:
+        variable = name.rpartition(".")[2].upper().replace("-", "_").replace("*", "") or "VALUE"
+        spliced = inner if len(inner) <= _SHOWN_CHARS and "\n" not in inner else name
+        advice = f'give the step `env: {variable}: ${{{{ {spliced} }}}}` and write "${variable}" in the script'
+    return workflow.warning("injection", where, words, advice, line=workflow.text_line(where, text, span.start))

@@ -75,6 +75,54 @@ def test_what_strangers_do_not_choose_is_not(inner: str) -> None:
     assert not found(one_job(steps=f'- run: "x ${{{{ {inner} }}}}"'))
 
 
+INDIRECT = """
+on: {workflow_dispatch: {inputs: {d: {}, n: {type: number}}}}
+env: {TOP: '${{ inputs.d }}', N: '${{ inputs.n }}', GONE: '${{ inputs.d }}'}
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    env: {Job: 'x ${{ env.TOP }}', GONE: own}
+    outputs: {told: '${{ env.Job }}', own: '${{ steps.s.outputs.x }}'}
+    steps:
+      - run: echo ${{ env.TOP }}
+      - run: echo ${{ env.Job }} ${{ env.GONE }} ${{ env.N }} ${{ env.OTHER }}
+      - {run: 'echo ${{ env.STEP }}', env: {STEP: '${{ github.head_ref }}'}}
+      - {run: 'echo ${{ toJSON(env) }}'}
+  b:
+    needs: a
+    runs-on: ubuntu-latest
+    outputs: {again: '${{ needs.a.outputs.told }}'}
+    steps: [{run: 'echo ${{ needs.a.outputs.told }} ${{ needs.a.outputs.own }}'}]
+  c:
+    needs: b
+    runs-on: ubuntu-latest
+    steps: [{run: 'echo ${{ needs.b.outputs.again }}'}]
+"""
+
+
+def test_what_a_variable_or_an_output_carries_is_warned_of_where_it_is_spliced() -> None:
+    """Through the file's, the job's and the step's variables, and through outputs of jobs; what replaces it is not."""
+    told = [(one.line, one.words.partition(": ")[2].partition(" is spliced")[0]) for one in found(INDIRECT)]
+    assert told == [
+        (10, "env.top, which carries inputs.d,"),
+        (11, "env.job, which carries inputs.d,"),
+        (12, "env.step, which carries github.head_ref,"),
+        (13, "env, which carries inputs.d,"),
+        (18, "needs.a.outputs.told, which carries inputs.d,"),
+        (22, "needs.b.outputs.again, which carries inputs.d,"),
+    ]
+    assert [one.advice for one in found(INDIRECT)][:2] == [
+        'it is a variable already: write "$TOP" in the script',
+        'it is a variable already: write "$Job" in the script',
+    ]
+
+
+def test_the_advice_has_the_whole_expression() -> None:
+    """What stands in it is what the variable is to hold."""
+    (one,) = found(one_job(steps="- run: echo ${{ toJSON(inputs) }}"))
+    assert 'env: INPUTS: ${{ toJSON(inputs) }}` and write "$INPUTS"' in one.advice
+
+
 def test_only_scripts_are_looked_at() -> None:
     """In a variable, a name or a condition it is data; in github-script it is a program again."""
     steps = "- name: ${{ inputs.x }}\n  if: inputs.x == 'a'\n  env: {X: '${{ inputs.x }}'}\n  run: echo \"$X\""
