@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -52,6 +52,8 @@ HELP: Final = (
     "peer derives the same board from it."
 )
 
+DISTRIBUTION: Final = "p2p-workflow-scheduler"
+
 COMMANDS: Final = (
     commands_status,
     commands_submit,
@@ -85,6 +87,7 @@ COMMANDS: Final = (
 def make_app() -> typer.Typer:
     """Return the commands of `p2p-workflow`."""
     app = typer.Typer(cls=Group, help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback()(_of_all)
     for module in COMMANDS:
         module.register(app)
     return app
@@ -98,9 +101,26 @@ def make_outer_app() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
+    outer.callback()(_of_all)
     outer.add_typer(make_app(), name="p2p-workflow")
     commands_mcp.register(outer)
     return outer
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(version(DISTRIBUTION))
+        raise typer.Exit
+
+
+def _of_all(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Take what may stand before the name of a command."""
 
 
 def run(app: typer.Typer, program: str, args: Sequence[str]) -> int:

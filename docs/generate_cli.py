@@ -25,7 +25,7 @@ PREAMBLE: Final = """\
 <!-- Written by docs/generate_cli.py from the code; change it there. -->
 
 `p2p-workflow COMMAND …`; the same commands are the group `p2p-workflow` of the program `ipfs-accelerate`:
-`ipfs-accelerate p2p-workflow COMMAND …`.
+`ipfs-accelerate p2p-workflow COMMAND …`. `--version` before a command prints the version.
 
 Results go to stdout, words (notes, warnings, progress) to stderr. A progress bar is drawn only where stderr is a
 terminal. With `--json` stdout carries one JSON document, in which times are milliseconds since 1970; for people they

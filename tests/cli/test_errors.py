@@ -44,6 +44,7 @@ INTERNAL = {
     "scheduler.fibonacci_heap.NodeNotInHeapError",
     "scheduler.working.outcome.TooMuchError",
     "scheduler.workflows.act_needs.NeedsError",
+    "scheduler.workflows.expression_syntax.ExpressionSyntaxError",
     "scheduler.workflows.source_tar.SourceTarError",
     "scheduler.running.outputs.OutputsError",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -85,3 +87,11 @@ def test_a_progress_bar_is_drawn_on_a_terminal_only(program: Program) -> None:
     assert "replaying events" in shown
     assert shown.endswith("\x1b[K")  # and it is gone when the work is done
     assert b"replaying" not in done.stdout
+
+
+@pytest.mark.parametrize("prefix", [("p2p-workflow",), ("ipfs-accelerate",), ("ipfs-accelerate", "p2p-workflow")])
+def test_the_version_is_told(tmp_path: Path, prefix: tuple[str, ...]) -> None:
+    """That of the distribution that is installed, by both programs, without a home."""
+    ran = Program(tmp_path / "home", prefix=prefix).run("--version")
+    assert (ran.code, ran.out) == (0, f"{version('p2p-workflow-scheduler')}\n")
+    assert not (tmp_path / "home").exists()
