@@ -7,14 +7,14 @@ otherwise; inputs of `workflow_dispatch` are looked at, and need no type, as on 
 
 from __future__ import annotations
 
-import copy
 import difflib
 import functools
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from scheduler.extras import load
+from scheduler.extras import folder_of, load
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.reading import KeyPath, Workflow
 from scheduler.workflows.tags_in_files import VARIABLES
@@ -62,8 +62,9 @@ def check_schema(workflow: Workflow) -> tuple[Finding, ...]:
 @functools.cache
 def schema() -> dict[str, Any]:
     """Return the schema, with our corrections."""
-    builtin = load("check_jsonschema.builtin_schemas", "workflows")
-    found: dict[str, Any] = copy.deepcopy(builtin.get_builtin_schema("vendor.github-workflows"))
+    # Of that package the file alone: importing it brings an HTTP client, which takes longer than all of the check.
+    place = folder_of("check_jsonschema", "workflows") / "builtin_schemas" / "vendor" / "github-workflows.json"
+    found: dict[str, Any] = json.loads(place.read_bytes())
     (events,) = (one for one in found["properties"]["on"]["oneOf"] if "properties" in one)
     events["properties"]["workflow_dispatch"].pop("$ref", None)  # beside it, draft 7 sees nothing else
     typed = found["definitions"]["workflowDispatchInput"]
