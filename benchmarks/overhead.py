@@ -40,7 +40,7 @@ class _Silent:
 
 def measure(folder: Path, rounds: int) -> dict[str, float]:
     """Return the medians over rounds, in ms: the bare process, and what each level adds to it in the same round."""
-    runner = CommandRunner(folder)
+    runner = CommandRunner()
     found: dict[str, list[float]] = {"bare": [], "process": [], "bubblewrap": []}
     try:
         for number in range(rounds + 3):

@@ -77,7 +77,7 @@ def run(
         drain_limit_s=value("worker.drain_limit", drain_limit) / 1000,
     )
     logger = begin_logging(session, log_format, log_level, json_on_stdout=True)
-    with session.first_use() as home, opened_runners(home.folder) as runners:
+    with session.first_use() as home, opened_runners() as runners:
         key = session.worker_key(home, said or ())
         name = session.peer_name(home)
         join(home, key, name, said, count)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import Command
-from cli.errors import InputError, MissingError
+from cli.errors import InputError
 from cli.light import LedgerOption, ViaOption, find_light
 from cli.session import Session, session_of
-from cli.workflow_files import read_file
+from cli.workflow_files import known_jobs, read_file
 
 if TYPE_CHECKING:
     from cli.light import Light
@@ -107,7 +107,7 @@ def submit_file(
 
     workflow, plan = _checked(session, file)
     run, packed = _run(session, workflow, plan, _pairs(inputs), event, ref, source, network=network)
-    run = _replaced(run, _known(plan, jobs), priority, workflow_id, run_id)
+    run = _replaced(run, known_jobs(plan, _split(jobs)), priority, workflow_id, run_id)
     try:
         if light is not None:
             made = tasks_of(light.token.ledger, light.key.actor, run)
@@ -157,16 +157,8 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-def _known(plan: Plan, jobs: list[str] | None) -> tuple[str, ...]:
-    import difflib
-
-    names = [one.job for one in plan.jobs]
-    listed = tuple(dict.fromkeys(job for text in jobs or () for job in text.split(",") if job))
-    for job in listed:
-        if job not in names:
-            near = difflib.get_close_matches(job, names, n=1)
-            raise MissingError(f"{plan.path} has no job {job!r}", f"did you mean {(near or names)[0]}?")
-    return listed
+def _split(texts: list[str] | None) -> list[str]:
+    return [word for text in texts or () for word in text.split(",") if word]
 
 
 def _run(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from cli.errors import MissingError
 from cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from scheduler.workflows.findings import Finding
     from scheduler.workflows.planning import Plan
     from scheduler.workflows.reading import Workflow
+
+_SHOWN_CHARS: Final = 64
+_LISTED_CHARS: Final = 500
 
 
 def read_file(file: str) -> Workflow:
@@ -36,6 +41,18 @@ def check_file(file: str) -> tuple[Workflow | None, Plan | None, tuple[Finding, 
         return None, None, (error.finding,)
     plan, findings = check(workflow)
     return workflow, plan, findings
+
+
+def known_jobs(plan: Plan, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of jobs that are asked for, each once; MissingError for one that the file does not have."""
+    names = [one.job for one in plan.jobs]
+    listed = tuple(dict.fromkeys(wanted))
+    for job in listed:
+        if job not in names:
+            near = difflib.get_close_matches(job[:_SHOWN_CHARS], names, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)[:_LISTED_CHARS]}"
+            raise MissingError(f"{plan.path} has no job {job[:_SHOWN_CHARS]!r}", advice)
+    return listed
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:

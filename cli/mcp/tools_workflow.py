@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from cli.errors import MissingError
 from cli.mcp.answers import Answer, Part
 from cli.mcp.arguments import Names, WorkflowText
 from cli.mcp.desk import Desk, Turn
@@ -155,13 +154,11 @@ class WorkflowTools:
 def _chosen(
     run: Run, jobs: Sequence[str], network: bool, priority: int, workflow_id: str, run_id: str
 ) -> Run:  # fmt: skip
-    known = [one.job for one in run.plan.jobs]
-    for job in jobs:
-        if job not in known:
-            raise MissingError(f"the workflow has no job {job[:64]!r}", f"it has {', '.join(known)[:500]}")
+    from cli.workflow_files import known_jobs
+
     return replace(
         run,
-        jobs=tuple(dict.fromkeys(jobs)),
+        jobs=known_jobs(run.plan, jobs),
         network=network,
         priority=priority,
         workflow_id=workflow_id or None,

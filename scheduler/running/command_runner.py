@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from scheduler.running.collecting import CollectError, collect
@@ -35,12 +34,10 @@ class CommandRunner:
     """Runs commands. One serves all slots of a worker.
 
     Args:
-        state_folder: the worker's own, for what runs share; nothing is kept there yet.
         sandbox: where runs happen; None: one of its own, given back by `close`.
     """
 
-    def __init__(self, state_folder: Path | None = None, *, sandbox: Sandbox | None = None) -> None:
-        self._state_folder = state_folder
+    def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
 
     def close(self) -> None:

@@ -48,12 +48,10 @@ class ActRunner:
     """Runs `WorkflowJob` payloads. One serves all slots of a worker.
 
     Args:
-        state_folder: the worker's own, for what runs share; nothing is kept there yet.
         sandbox: where runs happen; None: one of its own, given back by `close`.
     """
 
-    def __init__(self, state_folder: Path | None = None, *, sandbox: Sandbox | None = None) -> None:
-        self._state_folder = state_folder
+    def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from scheduler.running.command_runner import CommandRunner
 from scheduler.running.job import Runner
@@ -16,15 +15,15 @@ from scheduler.working.jobs import Runners
 
 
 @contextmanager
-def opened_runners(state_folder: Path) -> Iterator[Runners]:
-    """Give the runners by kind of payload inside this block; `state_folder` is where they keep what outlives a run.
+def opened_runners() -> Iterator[Runners]:
+    """Give the runners by kind of payload inside this block.
 
     Jobs of workflow files are left to others where the extra `workflows` is not installed.
     """
     sandbox = Sandbox()
-    runners: dict[type[Payload], Runner] = {Command: CommandRunner(state_folder, sandbox=sandbox)}
+    runners: dict[type[Payload], Runner] = {Command: CommandRunner(sandbox)}
     if has_act():
-        runners[WorkflowJob] = ActRunner(state_folder, sandbox=sandbox)
+        runners[WorkflowJob] = ActRunner(sandbox)
     try:
         yield runners
     finally:

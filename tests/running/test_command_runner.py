@@ -24,7 +24,7 @@ from tests.running.support import Kept
 @pytest.fixture(scope="session")
 def runner(sandbox: Sandbox) -> CommandRunner:
     """One runner for all, as a worker has it."""
-    return CommandRunner(sandbox=sandbox)
+    return CommandRunner(sandbox)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ class ActBench:
 
     def __init__(self, folder: Path, sandbox: Sandbox) -> None:
         self._folder = folder
-        self.runner = ActRunner(folder, sandbox=sandbox)
+        self.runner = ActRunner(sandbox)
         self._count = 0
 
     def run(
