@@ -6,6 +6,7 @@ Who stops waiting leaves the task as it is.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -57,7 +58,7 @@ class Waited(NamedTuple):
 
 
 class UntakenNotice:
-    """Says once who could run a task that nobody has taken for a while.
+    """Says once who could run a task that nobody has taken for a while, or one that it needs.
 
     Args:
         session: whose notes it is among.
@@ -78,24 +79,29 @@ class UntakenNotice:
         """Say it if it is time to, by the task's status."""
         from crdt.view import Status
 
-        if status is Status.READY and not self._is_said and time.monotonic() >= self._due:
-            self._is_said = True
-            self._say()
+        is_open = status in {Status.READY, Status.WAITING}
+        if is_open and not self._is_said and time.monotonic() >= self._due:
+            self._is_said = self._say()
 
-    def _say(self) -> None:
+    def _say(self) -> bool:
+        """Say it, and return True, where nobody is at work for the task."""
         from cli.people import name_of
-        from scheduler.actions import get_task
-        from scheduler.awaiting import who_may_run
+        from scheduler.awaiting import untaken, who_may_run
 
         with self._home.reading():
-            record = get_task(self._home, self._task)
+            record = untaken(self._home, self._task)
+            if record is None:
+                return False
             names = [name_of(self._home, worker.actor) for worker in who_may_run(self._home, record)]
+        it = "the task" if record.key == self._task else f"{record.spec.task_id}, which it needs,"
         labels = f" with the labels {', '.join(record.spec.requires)}" if record.spec.requires else ""
         if names:
-            words = f"Nobody has taken it yet; at work{labels}: {', '.join(names)}. Their policies decide."
+            words = f"Nobody has taken {it} yet; at work{labels}: {', '.join(names)}. Their policies decide."
         else:
-            words = f"Nobody at work{labels} was heard of lately: the task waits for a `p2p-workflow worker run`."
-        self._session.output.note(f"{words} `explain {record.spec.task_id}` says more; {self._ctrl_c}.")
+            words = f"Nobody at work{labels} was heard of lately: {it} waits for a `p2p-workflow worker run`."
+        explain = shlex.join(("explain", record.spec.task_id))
+        self._session.output.note(f"{words} `{explain}` says more; {self._ctrl_c}.")
+        return True
 
 
 class WaitingArgvCommand(ArgvCommand):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.awaiting import UntakenNotice
 from cli.command import Command
 from cli.commands_work import TaskArgument, TaskOption, which_task
 from cli.errors import MissingError
@@ -17,8 +18,11 @@ from cli.session import Session, session_of
 from cli.times import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crdt.records import TaskRecord
     from ledger.cid import Cid
+    from ledger.events import TaskKey
     from scheduler.home import Home
     from scheduler.run_log import Piece, Said
 
@@ -197,7 +201,13 @@ def wait(
     timeout_s = None if timeout is None else parse_duration(timeout) / 1000
     with session.home() as home:
         keys = [_resolve(session, home, name).key for name in tasks]
-        found = await_tasks(home, keys, timeout_s)
+        notices = {key: UntakenNotice(session, home, key, "Ctrl-C leaves it as it is") for key in keys}
+
+        def look(found: Mapping[TaskKey, Status]) -> None:
+            for key, status in found.items():
+                notices[key].look(status)
+
+        found = await_tasks(home, keys, timeout_s, look)
         with home.reading():
             records = [home.board.find_record(key) for key in found]
             documents = [result_document(home, result_of(home, one)) for one in records if one is not None]

@@ -6,7 +6,7 @@ Over is what nobody can take any more as things stand: done, cancelled, dead, ex
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from crdt.records import TaskRecord
@@ -31,13 +31,19 @@ def status_of(home: Home, record: TaskRecord) -> Status:
     return view(record, home.board.find_record, home.policy, home.now_ms()).status
 
 
-def await_tasks(home: Home, tasks: Iterable[TaskKey], timeout_s: float | None = None) -> dict[TaskKey, Status]:
+def await_tasks(
+    home: Home,
+    tasks: Iterable[TaskKey],
+    timeout_s: float | None = None,
+    look: Callable[[Mapping[TaskKey, Status]], object] | None = None,
+) -> dict[TaskKey, Status]:
     """Wait until all of these tasks are over, or the time is; return where each stands then.
 
     Args:
         home: where to look; nobody else must use it meanwhile.
         tasks: which tasks.
         timeout_s: the longest to wait, in seconds; None: as long as it takes.
+        look: is told where they stand, each time it has looked and goes on waiting.
 
     Raises:
         TaskNotFoundError: there is no such task.
@@ -51,7 +57,35 @@ def await_tasks(home: Home, tasks: Iterable[TaskKey], timeout_s: float | None = 
             left_s = LOOK_S if deadline is None else deadline - time.monotonic()
             if left_s <= 0 or all(map(is_over, found.values())):
                 return found
+            if look is not None:
+                look(found)
             watch.wait(min(LOOK_S, left_s))
+
+
+def untaken(home: Home, task: TaskKey) -> TaskRecord | None:
+    """Return the ready task on which a task waits: itself, or one it needs; None where somebody is at work for it.
+
+    Within a reading. Raises TaskNotFoundError.
+    """
+    seen: set[TaskKey] = set()
+    stack = [get_task(home, task)]
+    ready: TaskRecord | None = None
+    while stack:
+        record = stack.pop()
+        if record.key in seen:
+            continue
+        seen.add(record.key)
+        match status_of(home, record):
+            case Status.HELD:
+                return None
+            case Status.READY:
+                ready = ready or record
+            case Status.WAITING:
+                needs = map(home.board.find_record, reversed(record.spec.needs))
+                stack.extend(need for need in needs if need is not None)
+            case _:
+                pass
+    return ready
 
 
 def who_may_run(home: Home, record: TaskRecord) -> list[Worker]:

@@ -255,6 +255,19 @@ def test_who_waits_at_home_hears_that_nobody_takes_it(team: Team) -> None:
     assert "`explain t` says more; Ctrl-C leaves it as it is." in ran.err
 
 
+def test_who_waits_for_what_needs_a_task_that_nobody_takes_hears_of_that_one(team: Team) -> None:
+    """By its name; while it is held somebody is at work, and nothing is said."""
+    team.owner.ok("submit", "--task-id", "a b", "--workflow-id", "w", "--name", "first", "--tags", "p2p-only")
+    team.owner.ok(*SUBMIT, "--needs", "a b")
+    ran = team.owner.run("wait", "t", "--timeout", "6s")
+    assert ran.code == 13
+    assert ran.err.count("Nobody at work was heard of lately: a b, which it needs, waits for a") == 1
+    assert "`explain 'a b'` says more; Ctrl-C leaves it as it is." in ran.err
+    team.owner.ok("next")
+    ran = team.owner.run("wait", "t", "--timeout", "6s")
+    assert (ran.code, "Nobody" in ran.err) == (13, False)
+
+
 def test_no_line_of_a_log_is_a_command_of_the_runner() -> None:
     """On a runner of GitHub Actions a log stands between the words that stop commands; elsewhere as it is."""
     stream = BytesIO()
