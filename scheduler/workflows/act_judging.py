@@ -17,7 +17,8 @@ from scheduler.workflows.act_log import ActLog
 from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED, SingleJob
 
 _STEP_TIMEOUT: Final = "this step has been cancelled"
-_INVALID: Final = "workflow is not valid"
+_UNCOMPUTED: Final = "Unable to interpolate expression"
+_OF_THE_FILE: Final = ("workflow is not valid", "Error in if-expression")
 _ERROR_CHARS_MAX: Final = 1_000
 
 
@@ -78,12 +79,14 @@ def _failure(
     if told is None:
         if ended.limits:
             return FailureClass.LIMIT, f"it hit the limit of {', '.join(ended.limits)}"
-        # Of every machine's act: that this one ran it is no fault of this one.
-        failure = FailureClass.PAYLOAD if _INVALID in errors and not log.results else FailureClass.INFRASTRUCTURE
-        return failure, f"act could not run the job: {_why(log, ended, errors)}"
+        return _unrun(log, ended, errors)
     broken = [need for need in single.stubs if log.job_results.get(need) == "failure"]
     if broken:  # whatever the job then did, or left out, it did by a wrong word about its needs
         return FailureClass.INFRASTRUCTURE, f"act could not stand in for the needed {', '.join(broken)}"
+    uncomputed = next((one for one in log.faults if one.startswith(_UNCOMPUTED)), None)
+    if uncomputed is not None and told.result in {"success", SKIPPED}:
+        # Act goes on with nothing in its place, and calls that a success; on GitHub the step fails.
+        return FailureClass.PAYLOAD, f"an expression could not be computed: {uncomputed}"
     match told.result:
         case "success":
             left_out = [step for step, always in single.steps if always and ("Main", step) not in log.results]
@@ -95,8 +98,17 @@ def _failure(
         case "failure" if log.results or log.exit_code is not None:
             return _payload_failure(log, ended)
     words = {"": "act skipped the job", SKIPPED: "act skipped the job, and nothing told it to"}
-    said = words.get(told.result, "act could not run the job")
-    return FailureClass.INFRASTRUCTURE, f"{said}: {_why(log, ended, errors)}"
+    if told.result not in words:
+        return _unrun(log, ended, errors)
+    return FailureClass.INFRASTRUCTURE, f"{words[told.result]}: {_why(log, ended, errors)}"
+
+
+def _unrun(log: ActLog, ended: Ended, errors: str) -> tuple[FailureClass, str]:
+    """Judge a job that act did not run: the file's fault where every machine's act would say the same of it."""
+    why = _why(log, ended, errors)
+    is_files = not log.results and any(words in f"{errors}\n{why}" for words in _OF_THE_FILE)
+    failure = FailureClass.PAYLOAD if is_files else FailureClass.INFRASTRUCTURE
+    return failure, f"act could not run the job: {why}"
 
 
 def _payload_failure(log: ActLog, ended: Ended) -> tuple[FailureClass, str]:
@@ -104,6 +116,12 @@ def _payload_failure(log: ActLog, ended: Ended) -> tuple[FailureClass, str]:
         return FailureClass.LIMIT, f"it hit the limit of {', '.join(ended.limits)}"
     if log.exit_code is None and any(one.startswith(_STEP_TIMEOUT) for one in log.faults):
         return FailureClass.TIMEOUT, "a step ran longer than its timeout-minutes"
+    started = next((one for one in log.faults if one.startswith("fork/exec ")), None)
+    if log.exit_code is None and started is not None:
+        return (
+            FailureClass.PAYLOAD,
+            f"a step could not be started, its working-directory or shell is missing: {started}",
+        )
     if log.exit_code is not None:
         return FailureClass.PAYLOAD, f"a step ended with exit code {log.exit_code}"
     return FailureClass.PAYLOAD, log.faults[0] if log.faults else "a step failed"

@@ -111,7 +111,7 @@ class ActRunner:
         if outcome.outputs.get(RESULT_OUTPUT) == SKIPPED:
             log.say("The job was skipped: its `if`, or a job it needs that was skipped, says so.")
         outcome = _bounded(outcome, log, secrets)
-        if outcome.failure is FailureClass.INFRASTRUCTURE:
+        if outcome.failure is not None and log.exit_code is None:  # else the log has said it
             log.say(outcome.error)
         log.finish()
         return _with_summary(outcome, job, log.summary)

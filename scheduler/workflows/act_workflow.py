@@ -26,9 +26,13 @@ RESULT_OUTPUT: Final = "job.result"
 SKIPPED: Final = "skipped"
 
 _KEPT: Final = ("permissions", "outputs", "env", "defaults", "if")
+_SHELL: Final = "/bin/sh -e {0}"
+"""Of what is ours: found whatever PATH the workflow sets."""
 _TELLER: Final = "p2p-teller"
 _TOLD: Final = "P2P_END_OF_RESULT"
 _NAME_CHARS_MAX: Final = 80
+_MAY_FAIL: Final = re.compile(r"\$\{\{.*(?:fromjson|format|hashfiles)\s*\(", re.IGNORECASE | re.DOTALL)
+"""Functions that may fail where a value is not there yet; all others come to something."""
 _ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 _IN_EXPRESSION: Final = re.compile(r"['${}]")
 
@@ -103,7 +107,7 @@ def _on(workflow: Workflow, event: str) -> dict[str, Any]:
 
 def _stub(need: Need) -> dict[str, Any]:
     # Its own shell and folder: the defaults of the workflow are for what the workflow does.
-    step = {"name": "done elsewhere", "run": ":", "shell": "sh", "working-directory": "/"}
+    step = {"name": "done elsewhere", "run": ":", "shell": _SHELL, "working-directory": "/"}
     stub: dict[str, Any] = {"runs-on": PLATFORM, "steps": [step]}
     if need.result == SKIPPED:
         stub["if"] = False
@@ -135,7 +139,8 @@ def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
     found = dict(step)
-    if "name" not in step:
+    # Act computes names too early, of steps that are left out too, and what cannot be computed yet is no fault.
+    if "name" not in step or _MAY_FAIL.search(str(step["name"])):
         found["name"] = _name(index, step)
     uses = step.get("uses")
     if uses is None and shell is not None:
@@ -174,8 +179,8 @@ def _expected(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
 
 def _teller(job: str, result_path: str) -> dict[str, Any]:
     # A file, not a variable: those are bounded by the kernel. toJSON leaves no line that is the end of this text.
-    script = f"cat > '{result_path}' <<'{_TOLD}'\n${{{{ toJSON(needs) }}}}\n{_TOLD}\n"
-    step = {"name": "tell", "run": script, "shell": "sh", "working-directory": "/"}
+    script = f"/bin/cat > '{result_path}' <<'{_TOLD}'\n${{{{ toJSON(needs) }}}}\n{_TOLD}\n"
+    step = {"name": "tell", "run": script, "shell": _SHELL, "working-directory": "/"}
     return {"needs": [job], "if": "always()", "runs-on": PLATFORM, "steps": [step]}
 
 

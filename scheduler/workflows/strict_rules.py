@@ -60,7 +60,7 @@ TITLES: Final[dict[Rule, str]] = {
     Rule.FUNCTION: "an expression that cannot be read, or calls a function act does not have",
     Rule.CONTEXT: "a value that is there on GitHub and always empty here, or nowhere",
     Rule.COMMAND: "`::set-env` and `::add-path`, which are switched off",
-    Rule.STEP_ID: "an id that two steps have",
+    Rule.STEP_ID: "an id that two steps have, or that is none",
     Rule.ENV_MAP: "`env` that is one expression",
     Rule.PROGRAM: "a program that this worker does not have",
     Rule.SECRETS: "a secret that this run was not granted",

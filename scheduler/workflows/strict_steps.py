@@ -30,6 +30,7 @@ _OWN: Final[Mapping[str, re.Pattern[str]]] = {
     "ref": re.compile(r"\$\{\{\s*github\.(ref|sha|ref_name|head_ref)\s*\}\}", re.IGNORECASE),
 }
 """What a checkout may name, since it is what the task's source is."""
+_ID: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
 _OFF: Final = re.compile(r"^\s*(?:echo\s+)?[\"']?::(set-env|add-path)\b", re.MULTILINE)
 _PROGRAMS: Final[Mapping[str, str]] = {"python": "python", "pwsh": "pwsh", "sh": "sh", "bash": "sh"}
 _OTHER_SHELLS: Final = frozenset(("cmd", "powershell"))
@@ -63,6 +64,9 @@ class StepCheck:
                 continue
             where = (*self._where, "steps", index)
             if isinstance(step.get("id"), str):
+                if _ID.fullmatch(step["id"]) is None and "${{" not in step["id"]:
+                    words = "an id begins with a letter or _, and has letters, digits, - and _ in it"
+                    yield self._workflow.error(Rule.STEP_ID, (*where, "id"), words, "GitHub takes no other, either")
                 first = ids.setdefault(step["id"].lower(), self._workflow.line(*where, "id"))
                 if first != self._workflow.line(*where, "id"):
                     words = f"the step of line {first} has this id: what it gives out would be lost"

@@ -212,6 +212,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "W24", "jobs.j.steps[0].uses", workflow(CHECKOUT + "- run: ls -A"), "empty folder", True, "", needs_worker=True
     ),
+    Case("W20", "jobs.j.steps[0].id", workflow("- {id: a b, run: 'true'}"), "letters", said="exit status 1"),
     *(
         Case("W25", f"jobs.j.{key}", workflow(RUN, job=text), "not known", said="Unknown Variable Access")
         for key, text in (
