@@ -1,9 +1,9 @@
 """Hides secrets in what a run prints: plain, and in the forms in which programs usually print them on.
 
-Forms: as it is, base64 (at each of its three alignments, both alphabets, with or without padding, wrapped or not),
-URL-encoded, JSON-escaped; of a secret of several lines each line too. Newlines do not count, so a value that was
-broken over lines is found. Works on a stream: what may be the beginning of a secret is held back until more comes,
-never more than about twice the longest form. Pure.
+Forms: as it is, base64 (at each of its three alignments, both alphabets, with or without padding, wrapped or not, and
+URL-encoded itself), URL-encoded and JSON-escaped as the usual languages do it, HTML-escaped; of a secret of several
+lines each line too. Newlines do not count, so a value that was broken over lines is found. Works on a stream: what may
+be the beginning of a secret is held back until more comes, never more than about twice the longest form. Pure.
 
 Leaves out what a program can do on purpose: reversing, encrypting, printing a letter at a time with others between.
 Masking guards against mishaps; whoever is granted a secret must be trusted with it.
@@ -12,6 +12,7 @@ Masking guards against mishaps; whoever is granted a secret must be trusted with
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from bisect import bisect_right
@@ -100,26 +101,56 @@ def mask_text(text: str, secrets: Iterable[str]) -> str:
 def forms_of(secret: str) -> frozenset[bytes]:
     """Return the forms in which a secret is looked for, newlines taken out."""
     raw = secret.encode(errors="surrogateescape")
-    values = {raw, raw.strip()}
+    values = {raw, raw.strip(), *(line.strip() for line in raw.splitlines())}
     forms = {form for value in values if len(value) >= SECRET_BYTES_MIN for form in _encodings(value)}
-    forms |= {line.strip() for line in raw.splitlines()}
     return frozenset(found for form in forms if len(found := form.translate(None, _NEWLINES)) >= SECRET_BYTES_MIN)
 
 
 def _encodings(value: bytes) -> Iterator[bytes]:
     yield value
-    for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
+    for quoted in _url_encodings(value):
         yield quoted.encode()
         yield _lower_escapes(quoted).encode()
     text = value.decode(errors="replace")
-    for ascii_only in (True, False):
-        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1].encode(errors="replace")
-        yield escaped
-        yield escaped.replace(b"/", b"\\/")
+    for escaped in (*_json_encodings(text), *_html_encodings(text)):
+        yield escaped.encode(errors="replace")
     for before in range(3):
         core = _base64_core(value, before)
         yield core
         yield core.translate(bytes.maketrans(b"+/", b"-_"))
+        yield core.replace(b"+", b"%2B").replace(b"/", b"%2F")
+        yield core.replace(b"+", b"%2b").replace(b"/", b"%2f")
+        yield core.replace(b"/", b"\\/")
+
+
+def _url_encodings(value: bytes) -> Iterator[str]:
+    """Yield what Python, JavaScript (encodeURIComponent, encodeURI, URLSearchParams) and their kin make of a value."""
+    for safe in ("", "/", "!'()*", "!'()*;,/?:@&=+$#"):
+        yield quote(value, safe=safe)
+    for safe in ("", "*"):
+        yield quote_plus(value, safe=safe)
+        yield quote_plus(value, safe=safe).replace("~", "%7E")
+
+
+def _json_encodings(text: str) -> Iterator[str]:
+    """Yield what Python, JavaScript and Go make of a text; the last, and others, escape what HTML would read."""
+    for ascii_only in (True, False):
+        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        for marks in ("", "&<>", "&<>'", "&<>'+"):
+            for digits in ("04x", "04X"):
+                table = {ord(mark): f"\\u{ord(mark):{digits}}" for mark in marks}
+                yield escaped.translate(table)
+                yield escaped.translate(table).replace("/", "\\/")
+
+
+def _html_encodings(text: str) -> Iterator[str]:
+    """Yield a text as HTML has it, with quotes as they are or in the forms that are usual."""
+    yield html.escape(text, quote=False)
+    quoted = html.escape(text)
+    yield quoted
+    for apostrophe in ("&#39;", "&apos;"):
+        for quote_mark in ("&quot;", "&#34;"):
+            yield quoted.replace("&#x27;", apostrophe).replace("&quot;", quote_mark)
 
 
 def _base64_core(value: bytes, before: int) -> bytes:

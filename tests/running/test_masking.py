@@ -50,6 +50,40 @@ def test_each_form_is_masked(form: str) -> None:
     assert len(printed) <= len(b"before  after" + MASK) + 4 + 4  # a letter each side, padding, what stood around it
 
 
+MARKED = "p@ss!(word)*&<tok>/x+y 'q'~"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "p%40ss!(word)*%26%3Ctok%3E%2Fx%2By%20'q'~",  # encodeURIComponent of JavaScript
+        "p@ss!(word)*&%3Ctok%3E/x+y%20'q'~",  # encodeURI
+        "p%40ss%21%28word%29*%26%3Ctok%3E%2Fx%2By+%27q%27%7E",  # URLSearchParams, and Java's URLEncoder
+        r"p@ss!(word)*\u0026\u003ctok\u003e/x+y 'q'~",  # Go's JSON, so toJSON(secrets.X) by act
+        r"p@ss!(word)*\u0026\u003Ctok\u003E/x\u002By \u0027q\u0027~",  # .NET's JSON
+        "p@ss!(word)*&amp;&lt;tok&gt;/x+y &#x27;q&#x27;~",  # HTML
+        "p@ss!(word)*&amp;&lt;tok&gt;/x+y &#39;q&#39;~",
+        "p@ss!(word)*&amp;&lt;tok&gt;/x+y 'q'~",
+    ],
+)
+def test_what_other_languages_print_is_masked(printed: str) -> None:
+    """Whole: letters that one of them leaves as they are do not break the form."""
+    assert mask([f"<{printed}>".encode()], [MARKED]) == b"<***>"
+
+
+def test_base64_within_a_url_and_lines_in_other_forms_are_masked() -> None:
+    """As a token in a query; and a line of a key is a secret in every form."""
+    value = "???>>>value"  # its base64 has + and /
+    encoded = base64.b64encode(value.encode()).decode()
+    assert "+" in encoded
+    assert "/" in encoded
+    assert len(mask([quote(encoded, safe="").encode()], [value])) <= 3 + 6
+    key = "first line here\nsecond-secret-line\n"
+    for line in ("first line here", "second-secret-line"):
+        assert len(mask([base64.b64encode(line.encode())], [key])) <= 3 + 4
+        assert mask([quote(line).encode()], [key]) == b"***"
+
+
 def test_base64_of_a_long_secret_is_masked_though_it_is_wrapped() -> None:
     """`base64` breaks its lines after 76 letters, wherever the secret begins."""
     secret = "".join(chr(33 + at * 7 % 90) for at in range(300))
