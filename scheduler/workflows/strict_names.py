@@ -125,7 +125,8 @@ def judge(reference: Reference, names: Names, place: KeyPath, at: Situation | No
             advice = _ADVICE.get(key if context == "github" else context, "")
             yield Doubt(Rule.CONTEXT, f"{name} would always be empty here", advice)
         elif reference == ("github", "sha") and at is not None and not at.sha:
-            yield Doubt(Rule.CONTEXT, "github.sha would be empty: the task does not say of which commit it is")
+            words = "github.sha would be empty: the task does not say of which commit it is"
+            yield Doubt(Rule.CONTEXT, words, "submit it from a git work tree that has a commit, or with --ref")
     elif steps and steps[0] != "*":
         words = _empty(context, steps, names, place)
         if words:

@@ -30,8 +30,12 @@ from scheduler.workflows.findings import Finding, WorkflowRefusedError
 from scheduler.workflows.matrix import NAME_CHARS_MAX, render_leg
 from scheduler.workflows.planning import JobPlan, LegPlan, Plan
 from scheduler.workflows.reading import Workflow
+from scheduler.workflows.strict import Situation, check
+from scheduler.workflows.strict_rules import Rule
 
 _DIGEST_CHARS: Final = 12
+_ANYBODY: Final = Situation(read_source=None, has_program=lambda _: True)
+"""A worker that has everything, asked about what the task does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def tasks_of(ledger: Cid, submitter: ActorKey, run: Run) -> RunTasks:
     Raises WorkflowRefusedError for jobs that run on GitHub only, RequestError for what no task can hold.
     """
     wanted = run.plan.with_needs(run.jobs)
-    errors = tuple(_refusals(run, wanted))
+    errors = tuple(dict.fromkeys(_refusals(run, wanted)))
     if errors:
         raise WorkflowRefusedError(errors)
     return _Maker(ledger, submitter, run).make_all(wanted)
@@ -121,6 +125,9 @@ def _refusals(run: Run, jobs: Iterable[JobPlan]) -> Iterator[Finding]:
         if sum(legs.get(need, 0) for need in job.needs) > NEEDS_MAX:
             words = f"it needs more legs than the {NEEDS_MAX} tasks that a task can need"
             yield run.workflow.error("needs.number", ("jobs", job.job, "needs"), words)
+        if not run.sha:  # whoever runs it would refuse what names the commit
+            found = check(run.workflow, job.job, at=_ANYBODY)
+            yield from (one for one in found if one.rule == Rule.CONTEXT and one.is_error)
 
 
 class _Maker:

@@ -160,6 +160,16 @@ def test_a_job_for_github_only_is_refused_with_its_line(desk: Desk) -> None:
     assert made.tasks[0].request.spec.tags == ("p2p-eligible",)
 
 
+def test_what_names_the_commit_is_refused_where_there_is_none(desk: Desk) -> None:
+    """Any worker would refuse it; a secret or a source that a worker may not have is nobody's business here."""
+    steps = "- uses: actions/checkout@v4\n- run: echo ${{ github.sha }} ${{ secrets.S }} ${{ hashFiles('x') }}"
+    run = run_of(one_job(steps=steps, on="workflow_dispatch"), source=None)
+    with pytest.raises(WorkflowRefusedError, match=r"github\.sha would be empty.*or with --ref") as caught:
+        submit_run(desk.home, desk.peer("a"), run)
+    assert [one.rule for one in caught.value.findings] == ["W18"]
+    assert len(submit_run(desk.home, desk.peer("a"), replace(run, sha="a" * 40))[1]) == 1
+
+
 def test_a_job_may_need_so_many_tasks_as_a_task_may(desk: Desk) -> None:
     """More legs than that are refused before anything is submitted."""
     matrix = "strategy: {matrix: {v: [" + ", ".join(map(str, range(200))) + "]}}"
