@@ -1,7 +1,7 @@
 """What expressions of a job name, by the strict check: values that are there, and those that are always empty.
 
-The table of contexts is what act 0.2.89 was seen to give. What `env` and `github.event` hold is known when the job
-runs, so it is not judged. A name that GitHub, too, leaves empty is a doubt and no error.
+The table of contexts is what act 0.2.89 was seen to give. What `env` holds is known when the job runs, so it is not
+judged. A name that GitHub, too, leaves empty is a doubt and no error.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _ADVICE: Final = {
     "repository": "the name of a repository is not known here",
     "vars": "variables of GitHub's settings are not known here: use `env` or `inputs`",
 }
+_EVENT: Final = frozenset(("after", "inputs", "ref"))
+"""What `github.event` may have (act_preparing)."""
 _OF_STEP: Final = frozenset(("outputs", "outcome", "conclusion"))
 
 
@@ -127,6 +129,9 @@ def judge(reference: Reference, names: Names, place: KeyPath, at: Situation | No
         elif reference == ("github", "sha") and at is not None and not at.sha:
             words = "github.sha would be empty: the task does not say of which commit it is"
             yield Doubt(Rule.CONTEXT, words, "submit it from a git work tree that has a commit, or with --ref")
+        elif reference[:2] == ("github", "event") and len(steps) > 1 and steps[1] not in _EVENT | {"*"}:
+            words = f"{name} is always empty here: the event has {', '.join(sorted(_EVENT))}, `after` for a push"
+            yield Doubt(Rule.CONTEXT, words, is_error=False)
     elif steps and steps[0] != "*":
         words = _empty(context, steps, names, place)
         if words:

@@ -154,6 +154,9 @@ def test_sound_actions_of_the_source() -> None:
         ("steps.before.output.x", "a step has conclusion, outcome, outputs"),
         ("matrix.os", "the matrix has no 'os'"),
         ("inputs.who", "the file declares no input 'who'"),
+        ("github.event.inputs.x", ""),
+        ("github.event.after", ""),
+        ("github.event.*.x", ""),
         ("steps.before.outputs.x", ""),
         ("matrix.v", ""),
         ("matrix.more", ""),
@@ -177,6 +180,15 @@ jobs:
     found = [one for one in check(read_workflow(text.encode(), "ci.yml")) if one.rule == "W18"]
     assert [(one.is_error, one.line) for one in found] == ([(False, 9)] if words else [])
     assert all(one.words == f"{expression} is always empty: {words}" for one in found)
+
+
+def test_what_an_event_does_not_have_here_is_a_doubt() -> None:
+    """The repository, the sender, a pull request: what stands behind `||` may be meant."""
+    for name in ("github.event.repository.name", "github.event.head_commit.id", "github.event.pull_request.number"):
+        text = workflow(f"- run: ':'\n  env: {{X: \"${{{{ {name} || 'none' }}}}\"}}")
+        (found,) = check(read_workflow(text.encode(), "ci.yml"))
+        assert (found.is_error, found.rule) == (False, "W18")
+        assert f"{name} is always empty here" in found.words
 
 
 def test_a_matrix_that_is_computed_is_not_judged() -> None:
