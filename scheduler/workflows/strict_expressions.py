@@ -34,6 +34,8 @@ def check_expressions(
     workflow: Workflow, where: KeyPath, value: Any, names: Names, at: Situation | None
 ) -> Iterator[Finding]:
     """Yield what is wrong with the expressions anywhere in a value; those of an `if` may do without `${{ }}`."""
+    for place in _computed_keys(where, value):
+        yield workflow.error(Rule.PLACE, place, "a key is taken as it is written: no expression in it is computed")
     for place, text in _texts(where, value):
         for start, inner, closed in _expressions(text, is_if=place[-1] == "if"):
             line = workflow.text_line(place, text, start)
@@ -44,6 +46,17 @@ def check_expressions(
             for doubt in _judge(inner, names, place, at):
                 tell = workflow.error if doubt.is_error else workflow.warning
                 yield tell(doubt.rule, place, doubt.words, doubt.advice, line=line)
+
+
+def _computed_keys(where: KeyPath, value: Any) -> Iterator[KeyPath]:
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if "${{" in key:
+                yield (*where, key)
+            yield from _computed_keys((*where, key), one)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _computed_keys((*where, index), one)
 
 
 def _texts(where: KeyPath, value: Any) -> Iterator[tuple[KeyPath, str]]:

@@ -182,6 +182,15 @@ jobs:
     assert all(one.words == f"{expression} is always empty: {words}" for one in found)
 
 
+@pytest.mark.parametrize("key", ["outputs", "env"])
+def test_a_key_is_no_place_for_an_expression(key: str) -> None:
+    """Nothing could name what stands under it."""
+    text = workflow("- run: ':'", job=f"{key}: {{'o-${{{{ 1 }}}}': x}}")
+    (found,) = errors(text)
+    assert (found.rule, found.line) == ("W25", 6)
+    assert "taken as it is written" in found.words
+
+
 def test_what_an_event_does_not_have_here_is_a_doubt() -> None:
     """The repository, the sender, a pull request: what stands behind `||` may be meant."""
     for name in ("github.event.repository.name", "github.event.head_commit.id", "github.event.pull_request.number"):
