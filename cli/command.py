@@ -64,6 +64,11 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args or ["--help"])
 
 
+def comma_words(values: Iterable[str] | None) -> list[str]:
+    """Return the words of a repeated option, in which commas part words too, as they stand."""
+    return [word for value in values or () for word in value.split(",") if word]
+
+
 def spread(args: Sequence[str], repeatable: Iterable[str], with_value: Iterable[str]) -> list[str]:
     """Return `args` with `--tags a b` written as `--tags a --tags b`.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.actors import get_actor
-from cli.command import Command, Group
+from cli.command import Command, Group, comma_words
 from cli.errors import InputError
 from cli.member_token import token
 from cli.output import render_table, render_time
@@ -164,7 +164,7 @@ def leave(context: typer.Context) -> None:
 
 def split_commas(values: list[str] | None) -> tuple[str, ...]:
     """Return the words of a repeated option, in which commas part words too: sorted, each once."""
-    return tuple(sorted({word for value in values or () for word in value.split(",") if word}))
+    return tuple(sorted(set(comma_words(values))))
 
 
 def key_text(actor: ActorKey) -> str:

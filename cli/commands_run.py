@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cli.awaiting import UntakenNotice
-from cli.command import ArgvCommand, argv_of
+from cli.command import ArgvCommand, argv_of, comma_words
 from cli.commands_result import note_piece, tell_attempt
 from cli.errors import InputError
 from cli.log_text import LogPrinter
@@ -106,7 +106,7 @@ def run(
         "tags": tags,
         "priority": priority,
         "needs": needs,
-        "requires": None if requires is None else [word for value in requires for word in value.split(",") if word],
+        "requires": None if requires is None else comma_words(requires),
         "timeout": timeout,
         "max_attempts": max_attempts,
         "command": command,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.awaiting import WaitingArgvCommand, seconds_of, wait_for
-from cli.command import argv_of
+from cli.command import argv_of, comma_words
 from cli.errors import CliError, InputError, tell
 from cli.light import LedgerOption, ViaOption, find_light
 from cli.payload_options import (
@@ -118,7 +118,7 @@ def submit(
         "tags": tags,
         "priority": priority,
         "needs": needs,
-        "requires": None if requires is None else [word for value in requires for word in value.split(",") if word],
+        "requires": None if requires is None else comma_words(requires),
         "not_before": not_before,
         "expires_at": expires_at,
         "timeout": timeout,

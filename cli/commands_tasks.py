@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cli.actors import get_actor
-from cli.command import Command
+from cli.command import Command, comma_words
 from cli.commands_work import TaskArgument, TaskOption, which_task
 from cli.output import render_table
 from cli.session import session_of
@@ -44,7 +44,7 @@ def tasks(
     wanted = wanted_statuses(status or ())
     with session.home() as home, home.reading():
         by, held_by = (None if text is None else get_actor(home, text) for text in (submitter, holder))
-        known_tags = {word for value in tags or () for word in value.split(",") if word}
+        known_tags = set(comma_words(tags))
         found = (
             (record, seen)
             for record, seen in viewed(home, wanted)

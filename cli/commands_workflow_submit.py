@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import Command
+from cli.command import Command, comma_words
 from cli.errors import InputError
 from cli.light import LedgerOption, ViaOption, find_light
 from cli.session import Session, session_of
@@ -107,7 +107,7 @@ def submit_file(
 
     workflow, plan = _checked(session, file)
     run, packed = _run(session, workflow, plan, _pairs(inputs), event, ref, source, network=network)
-    run = _replaced(run, known_jobs(plan, _split(jobs)), priority, workflow_id, run_id)
+    run = _replaced(run, known_jobs(plan, comma_words(jobs)), priority, workflow_id, run_id)
     try:
         if light is not None:
             made = tasks_of(light.token.ledger, light.key.actor, run)
@@ -155,10 +155,6 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
             raise InputError(words, "write --input name=value, once for each")
         pairs[name] = value
     return pairs
-
-
-def _split(texts: list[str] | None) -> list[str]:
-    return [word for text in texts or () for word in text.split(",") if word]
 
 
 def _run(

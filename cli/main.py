@@ -52,8 +52,6 @@ HELP: Final = (
     "peer derives the same board from it."
 )
 
-DISTRIBUTION: Final = "p2p-workflow-scheduler"
-
 COMMANDS: Final = (
     commands_status,
     commands_submit,
@@ -110,6 +108,8 @@ def make_outer_app() -> typer.Typer:
 def _tell_version(is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version
+
+        from scheduler.extras import DISTRIBUTION
 
         typer.echo(version(DISTRIBUTION))
         raise typer.Exit

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cli.command import comma_words
 from cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def command_fields(
         "put": put,
         "keep": None if keep is None else list(map(_kept, keep)),
         "network": network or None,
-        "secrets": None if secret is None else [word for value in secret for word in value.split(",") if word],
+        "secrets": None if secret is None else comma_words(secret),
         "sandbox": sandbox,
     }
     found = {name: value for name, value in said.items() if value is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from cli.command import comma_words
 from cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def wanted_statuses(texts: Iterable[str]) -> frozenset[str]:
     """Return the statuses that texts name, commas between them, `open` for all that are not over; none means any."""
     from crdt.view import FINAL, Status
 
-    words = {word for text in texts for word in text.split(",") if word}
+    words = set(comma_words(texts))
     if "open" in words:
         words = words - {"open"} | {str(one) for one in Status if one not in FINAL}
     unknown = sorted(words - set(Status))

@@ -6,6 +6,9 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Final
+
+DISTRIBUTION: Final = "p2p-workflow-scheduler"
 
 
 class MissingExtraError(ImportError):
@@ -17,16 +20,17 @@ def load(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise _missing(error.name or module, extra) from error
+        raise missing(error.name or module, extra) from error
 
 
 def folder_of(package: str, extra: str) -> Path:
     """Return where a package lies that comes with `extra`, without importing it; raise MissingExtraError."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise _missing(package, extra)
+        raise missing(package, extra)
     return Path(spec.submodule_search_locations[0])
 
 
-def _missing(name: str, extra: str) -> MissingExtraError:
-    return MissingExtraError(f"{name} is not installed: pip install 'p2p-workflow-scheduler[{extra}]'")
+def missing(name: str, extra: str) -> MissingExtraError:
+    """Return the error to raise where something that comes with `extra` is not there."""
+    return MissingExtraError(f"{name} is not installed: pip install '{DISTRIBUTION}[{extra}]'")

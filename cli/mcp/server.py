@@ -24,6 +24,7 @@ from cli.mcp.tools_long import LongTools
 from cli.mcp.tools_look import LookTools
 from cli.mcp.tools_work import WorkTools
 from cli.mcp.tools_workflow import WorkflowTools
+from scheduler.extras import DISTRIBUTION
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class SchedulerServer(MCPServer[Any]):
             "p2p-workflow",
             title="P2P workflow scheduler",
             instructions=INSTRUCTIONS,
-            version=version("p2p-workflow-scheduler"),
+            version=version(DISTRIBUTION),
             subscriptions=False,
             log_level="WARNING",
         )

@@ -26,6 +26,8 @@ LOG_BYTES_MAX: Final = 16 * 1_048_576
 """What a run may print by default, in bytes."""
 GRACE_MS: Final = 5_000
 """From SIGTERM to SIGKILL, for a run that is to end and has time."""
+AT_ONCE_MS: Final = 200
+"""The same where it is to end at once."""
 
 
 class FailureClass(StrEnum):
@@ -68,10 +70,6 @@ class Limits:
     log_bytes: int = LOG_BYTES_MAX
     result_bytes: int = 64 * 1_048_576
     """All files it hands over as its result."""
-
-
-AT_ONCE_MS: Final = 200
-"""That grace, where somebody does not want to wait."""
 
 
 def grace_ms(time_ms: int | None) -> int:

@@ -118,8 +118,9 @@ def _encodings(value: bytes) -> Iterator[bytes]:
         core = _base64_core(value, before)
         yield core
         yield core.translate(bytes.maketrans(b"+/", b"-_"))
-        yield core.replace(b"+", b"%2B").replace(b"/", b"%2F")
-        yield core.replace(b"+", b"%2b").replace(b"/", b"%2f")
+        quoted = quote(core, safe="")
+        yield quoted.encode()
+        yield _lower_escapes(quoted).encode()
         yield core.replace(b"/", b"\\/")
 
 

@@ -17,6 +17,7 @@ from scheduler.workflows.act_log import ActLog
 from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED, SingleJob
 
 _STEP_TIMEOUT: Final = "this step has been cancelled"
+_UNSTARTED: Final = "fork/exec "
 _UNCOMPUTED: Final = "Unable to interpolate expression"
 _OF_THE_FILE: Final = ("workflow is not valid", "Error in if-expression")
 _ERROR_CHARS_MAX: Final = 1_000
@@ -83,7 +84,7 @@ def _failure(
     broken = [need for need in single.stubs if log.job_results.get(need) == "failure"]
     if broken:  # whatever the job then did, or left out, it did by a wrong word about its needs
         return FailureClass.INFRASTRUCTURE, f"act could not stand in for the needed {', '.join(broken)}"
-    uncomputed = next((one for one in log.faults if one.startswith(_UNCOMPUTED)), None)
+    uncomputed = _fault(log, _UNCOMPUTED)
     if uncomputed is not None and told.result in {"success", SKIPPED}:
         # Act goes on with nothing in its place, and calls that a success; on GitHub the step fails.
         return FailureClass.PAYLOAD, f"an expression could not be computed: {uncomputed}"
@@ -114,17 +115,20 @@ def _unrun(log: ActLog, ended: Ended, errors: str) -> tuple[FailureClass, str]:
 def _payload_failure(log: ActLog, ended: Ended) -> tuple[FailureClass, str]:
     if ended.limits:
         return FailureClass.LIMIT, f"it hit the limit of {', '.join(ended.limits)}"
-    if log.exit_code is None and any(one.startswith(_STEP_TIMEOUT) for one in log.faults):
-        return FailureClass.TIMEOUT, "a step ran longer than its timeout-minutes"
-    started = next((one for one in log.faults if one.startswith("fork/exec ")), None)
-    if log.exit_code is None and started is not None:
-        return (
-            FailureClass.PAYLOAD,
-            f"a step could not be started, its working-directory or shell is missing: {started}",
-        )
     if log.exit_code is not None:
         return FailureClass.PAYLOAD, f"a step ended with exit code {log.exit_code}"
+    if _fault(log, _STEP_TIMEOUT) is not None:
+        return FailureClass.TIMEOUT, "a step ran longer than its timeout-minutes"
+    unstarted = _fault(log, _UNSTARTED)
+    if unstarted is not None:
+        words = f"a step could not be started, its working-directory or shell is missing: {unstarted}"
+        return FailureClass.PAYLOAD, words
     return FailureClass.PAYLOAD, log.faults[0] if log.faults else "a step failed"
+
+
+def _fault(log: ActLog, beginning: str) -> str | None:
+    """Return the first fault that act told of in these words, None where there is none."""
+    return next((one for one in log.faults if one.startswith(beginning)), None)
 
 
 def _why(log: ActLog, ended: Ended, errors: str) -> str:

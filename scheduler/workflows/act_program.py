@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from scheduler.extras import MissingExtraError
+from scheduler.extras import missing
 from scheduler.workflows.act_workflow import PLATFORM
 from scheduler.workflows.guard import GUARD_VARIABLE
 
@@ -33,7 +33,7 @@ def find_act() -> Path:
     """Return where act is: beside the Python that runs us, else on the PATH; raise MissingExtraError without one."""
     found = _act()
     if found is None:
-        raise MissingExtraError("act is not installed: pip install 'p2p-workflow-scheduler[workflows]'")
+        raise missing("act", "workflows")
     return found.resolve()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scheduler.workflows.act_shell import wrapped
-from scheduler.workflows.expressions import has_expression
+from scheduler.workflows.expressions import find_expressions, has_expression
 from scheduler.workflows.reading import Workflow
 from scheduler.workflows.strict_steps import CHECKOUT
 
@@ -31,7 +31,7 @@ _SHELL: Final = "/bin/sh -e {0}"
 _TELLER: Final = "p2p-teller"
 _TOLD: Final = "P2P_END_OF_RESULT"
 _NAME_CHARS_MAX: Final = 80
-_MAY_FAIL: Final = re.compile(r"\$\{\{.*(?:fromjson|format|hashfiles)\s*\(", re.IGNORECASE | re.DOTALL)
+_MAY_FAIL: Final = re.compile(r"(?:fromjson|format|hashfiles)\s*\(", re.IGNORECASE)
 """Functions that may fail where a value is not there yet; all others come to something."""
 _ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 _IN_EXPRESSION: Final = re.compile(r"['${}]")
@@ -140,7 +140,7 @@ def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str
     step = content["steps"][index]
     found = dict(step)
     # Act computes names too early, of steps that are left out too, and what cannot be computed yet is no fault.
-    if "name" not in step or _MAY_FAIL.search(str(step["name"])):
+    if "name" not in step or any(_MAY_FAIL.search(span.inner) for span in find_expressions(str(step["name"]))):
         found["name"] = _name(index, step)
     uses = step.get("uses")
     if uses is None and shell is not None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from scheduler.workflows.expressions import condition
-from scheduler.workflows.reading import Workflow
+from scheduler.workflows.reading import Workflow, texts_listed
 
 GUARD_VARIABLE: Final = "P2P_WORKFLOW"
 """What a worker sets in the `vars` of every run, to `true`."""
@@ -62,17 +62,12 @@ def guarded_jobs(workflow: Workflow) -> frozenset[str]:
         more = {
             job
             for job, content in jobs.items()
-            if guarded & set(_needs(content)) and not _RUNS_ALL_THE_SAME.search(str(content.get("if", "")))
+            if guarded & set(texts_listed(content.get("needs")))
+            and not _RUNS_ALL_THE_SAME.search(str(content.get("if", "")))
         }
         grown = not more <= guarded
         guarded |= more
     return frozenset(guarded)
-
-
-def _needs(content: Mapping[str, Any]) -> list[str]:
-    said = content.get("needs")
-    listed = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-    return [need for need in listed if isinstance(need, str)]
 
 
 def is_guard(said: Any) -> bool:

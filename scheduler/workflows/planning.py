@@ -16,7 +16,7 @@ from ledger.operations import LABELS_MAX
 from scheduler.workflows.expressions import has_expression, references_in
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.matrix import Leg, fill_in, legs_of
-from scheduler.workflows.reading import Workflow
+from scheduler.workflows.reading import Workflow, texts_listed
 from scheduler.workflows.tags_in_files import FileTags, TagSet, read_tags
 
 HOSTED: Final = re.compile(r"ubuntu(?:-[A-Za-z0-9.-]+)?|linux|self-hosted", re.IGNORECASE)
@@ -179,10 +179,9 @@ class _Planner:
         self._found[finding] = None  # the same for each leg
 
     def _needs(self, job: str, said: Any) -> tuple[str, ...]:
-        listed = [said] if isinstance(said, str) else said if isinstance(said, list) else []
         known = self._workflow.jobs
         found: list[str] = []
-        for need in dict.fromkeys(one for one in listed if isinstance(one, str)):
+        for need in dict.fromkeys(texts_listed(said)):
             if need == job or need not in known:
                 self._compared += len(known)
                 others = [one for one in known if one != job] if self._compared <= _COMPARED_MAX else []

@@ -9,14 +9,17 @@ from __future__ import annotations
 import functools
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from scheduler.workflows.findings import Finding, Severity
 from scheduler.workflows.yaml_nodes import DEPTH_MAX, NODES_MAX, Comment, Node, WorkflowFileError, compose, fault
 
-__all__ = ["Comment", "KeyPath", "Place", "Workflow", "WorkflowFileError", "read_workflow", "render_key"]
+__all__ = [
+    "Comment", "KeyPath", "Place", "Workflow", "WorkflowFileError", "read_workflow", "render_key", "texts_listed",
+    "values_at",
+]  # fmt: skip
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where something stands: keys and positions from the top, such as ("jobs", "build", "steps", 2, "run")."""
@@ -111,6 +114,20 @@ class Workflow:
     def warning(self, rule: str, where: KeyPath, words: str, advice: str = "", *, line: int | None = None) -> Finding:
         """Return a warning at a path of this file."""
         return self.finding(Severity.WARNING, rule, where, words, advice, line=line)
+
+
+def values_at(where: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield a value that stands at a path, and each that is within it, with its own path, in the order of the file."""
+    yield where, value
+    within = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in within:
+        yield from values_at((*where, key), one)
+
+
+def texts_listed(said: Any) -> list[str]:
+    """Return the texts of what may be one text or a list of them, as `needs` and labels are; what is no text is not."""
+    listed = said if isinstance(said, list) else [said]
+    return [one for one in listed if isinstance(one, str)]
 
 
 @functools.lru_cache(maxsize=4)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scheduler.workflows.expressions import CHARS_MAX, Reference, Span, find_expressions, is_strangers, references
 from scheduler.workflows.findings import Finding
-from scheduler.workflows.reading import KeyPath, Workflow
+from scheduler.workflows.reading import KeyPath, Workflow, texts_listed, values_at
 
 _SCRIPT_ACTION: Final = "actions/github-script@"
 _TAME: Final = frozenset(("boolean", "number"))
@@ -58,13 +58,16 @@ class _Strangers:
         self._outputs: dict[tuple[str, str], str] = {}
         self._top = self._env(workflow.content, {})
         self._of_jobs: dict[str, dict[str, str]] = {}
+        needs = {
+            job: {need.lower() for need in texts_listed(content.get("needs"))} for job, content in self._jobs.items()
+        }
         waiting = dict.fromkeys(self._jobs)
         while waiting:  # an output may come from a job that stands behind
             job = next(iter(waiting))
             del waiting[job]
             self._of_jobs[job] = self._env(self._jobs[job], self._top)
             if self._read_outputs(job):
-                waiting |= dict.fromkeys(other for other, content in self._jobs.items() if job in _needs(content))
+                waiting |= dict.fromkeys(other for other in self._jobs if job in needs[other])
 
     def env_of(self, job: str, step: Mapping[str, Any]) -> dict[str, str]:
         """Return the variables that a step sees and that carry something, with what, by their names in small."""
@@ -122,21 +125,12 @@ class _Strangers:
 
 def check_lengths(workflow: Workflow) -> Iterator[Finding]:
     """Yield an error for each text with an expression that is longer than GitHub takes: nobody looks into it."""
-    for where, text in _texts((), workflow.content):
-        if len(text) > CHARS_MAX and any(len(span.inner) > CHARS_MAX for span in find_expressions(text)):
+    for where, text in values_at((), workflow.content):
+        if not isinstance(text, str) or len(text) <= CHARS_MAX:
+            continue
+        if any(len(span.inner) > CHARS_MAX for span in find_expressions(text)):
             words = f"an expression has at most {CHARS_MAX} characters"
             yield workflow.error("expression.length", where, words)
-
-
-def _texts(where: KeyPath, value: Any) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _texts((*where, key), one)
-    elif isinstance(value, list):
-        for index, one in enumerate(value):
-            yield from _texts((*where, index), one)
 
 
 def dispatch_inputs(workflow: Workflow) -> dict[str, dict[str, Any]]:
@@ -167,12 +161,6 @@ def _scripts(workflow: Workflow) -> Iterator[tuple[KeyPath, str]]:
 
 def _is_tame(reference: Reference, tame: set[str]) -> bool:
     return reference[-1] in tame and reference[:-1] in {("inputs",), ("github", "event", "inputs")}
-
-
-def _needs(content: Mapping[str, Any]) -> frozenset[str]:
-    said = content.get("needs")
-    listed = said if isinstance(said, list) else [said]
-    return frozenset(one.lower() for one in listed if isinstance(one, str))
 
 
 def _warning(workflow: Workflow, where: KeyPath, text: str, span: Span, found: _Found) -> Finding:

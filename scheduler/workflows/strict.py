@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from scheduler.workflows.expressions import condition, find_expressions
 from scheduler.workflows.findings import Finding, in_order
-from scheduler.workflows.reading import KeyPath, Workflow
+from scheduler.workflows.reading import KeyPath, Workflow, texts_listed
 from scheduler.workflows.strict_expressions import Names, check_expressions
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
@@ -34,15 +34,15 @@ _NEVER_SO: Final = re.compile(r"\b(failure|cancelled)\s*\(", re.IGNORECASE)
 _STATUS: Final = re.compile(r"\b(failure|cancelled|always)\s*\(", re.IGNORECASE)
 
 
-def check(workflow: Workflow, job_id: str | None = None, *, at: Situation | None = None) -> list[Finding]:
+def check(workflow: Workflow, *job_ids: str, at: Situation | None = None) -> list[Finding]:
     """Return what act would skip, misread or not be able to do, in the order of the file.
 
     Args:
         workflow: the file.
-        job_id: the job that is to run; None: all of them.
+        job_ids: the jobs that are to run; none named: all of them.
         at: what the worker has that is to run it; None: not known yet, so nothing is said about that.
     """
-    jobs = workflow.jobs if job_id is None else {job_id: workflow.jobs.get(job_id)}
+    jobs = {job: workflow.jobs.get(job) for job in job_ids} if job_ids else workflow.jobs
     found = list(_check_top(workflow, at))
     for job, content in jobs.items():
         if isinstance(content, dict):
@@ -102,7 +102,7 @@ def _machine(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) -> 
         yield workflow.error(
             Rule.SYSTEM, (*place, "group"), "act skips a job for a group of runners", "name labels instead"
         )
-    for text in [labels] if isinstance(labels, str) else labels if isinstance(labels, list) else []:
+    for text in texts_listed(labels):
         other = _other_system(workflow, where, text)
         if other:
             words = f"workers run Linux; act would skip a job for {other!r} and call that a success"
@@ -117,10 +117,8 @@ def _machine(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) -> 
         yield workflow.error(Rule.SERVICES, (*where, "services"), words, "start them in a step")
 
 
-def _other_system(workflow: Workflow, where: KeyPath, text: Any) -> str | None:
+def _other_system(workflow: Workflow, where: KeyPath, text: str) -> str | None:
     """Return the label of another system that a text is, or comes to for a leg of the matrix."""
-    if not isinstance(text, str):
-        return None
     spans = list(find_expressions(text))
     texts = [text]
     if spans and spans[0].inner.strip().lower().startswith("matrix."):

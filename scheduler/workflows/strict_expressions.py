@@ -11,9 +11,9 @@ from typing import Any, Final
 from scheduler.workflows.expression_syntax import Call, ExpressionSyntaxError, calls
 from scheduler.workflows.expressions import CHARS_MAX, find_expressions, references
 from scheduler.workflows.findings import Finding
-from scheduler.workflows.reading import KeyPath, Workflow
+from scheduler.workflows.reading import KeyPath, Workflow, values_at
 from scheduler.workflows.strict_names import Doubt, Names, judge
-from scheduler.workflows.strict_places import ARGUMENTS_MAX, STATUS_FUNCTIONS, Place, place_of
+from scheduler.workflows.strict_places import ARGUMENTS_MAX, CONTEXTS, STATUS_FUNCTIONS, Place, place_of
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
 
@@ -25,18 +25,17 @@ FUNCTIONS: Final[Mapping[str, tuple[int, int]]] = {
 }  # fmt: skip
 """Those that may stand in any expression, with how many values they take, least and most."""
 _HASH: Final = "hashfiles"
-_CONTEXTS: Final = frozenset(
-    ("github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner", "env")
-)
 
 
 def check_expressions(
     workflow: Workflow, where: KeyPath, value: Any, names: Names, at: Situation | None
 ) -> Iterator[Finding]:
     """Yield what is wrong with the expressions anywhere in a value; those of an `if` may do without `${{ }}`."""
-    for place in _computed_keys(where, value):
-        yield workflow.error(Rule.PLACE, place, "a key is taken as it is written: no expression in it is computed")
-    for place, text in _texts(where, value):
+    for place, text in values_at(where, value):
+        if len(place) > len(where) and "${{" in str(place[-1]):
+            yield workflow.error(Rule.PLACE, place, "a key is taken as it is written: no expression in it is computed")
+        if not isinstance(text, str):
+            continue
         for start, inner, closed in _expressions(text, is_if=place[-1] == "if"):
             line = workflow.text_line(place, text, start)
             if not closed:
@@ -46,28 +45,6 @@ def check_expressions(
             for doubt in _judge(inner, names, place, at):
                 tell = workflow.error if doubt.is_error else workflow.warning
                 yield tell(doubt.rule, place, doubt.words, doubt.advice, line=line)
-
-
-def _computed_keys(where: KeyPath, value: Any) -> Iterator[KeyPath]:
-    if isinstance(value, dict):
-        for key, one in value.items():
-            if "${{" in key:
-                yield (*where, key)
-            yield from _computed_keys((*where, key), one)
-    elif isinstance(value, list):
-        for index, one in enumerate(value):
-            yield from _computed_keys((*where, index), one)
-
-
-def _texts(where: KeyPath, value: Any) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _texts((*where, key), one)
-    elif isinstance(value, list):
-        for index, one in enumerate(value):
-            yield from _texts((*where, index), one)
 
 
 def _expressions(text: str, *, is_if: bool) -> Iterator[tuple[int, str, bool]]:
@@ -96,7 +73,7 @@ def _judge(inner: str, names: Names, where: KeyPath, at: Situation | None) -> It
         yield from _judge_call(call, place, at)
     for reference in references(inner):
         context = reference[0]
-        if context not in _CONTEXTS:
+        if context not in CONTEXTS:
             yield Doubt(Rule.CONTEXT, f"there is no {context!r} that an expression could name")
         elif context not in place.contexts:
             words = f"{context} is not known at this place: act calls the whole file invalid, as GitHub does"

@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from scheduler.workflows.expressions import Reference
 from scheduler.workflows.guard import GUARD_VARIABLE
-from scheduler.workflows.reading import KeyPath, Workflow
+from scheduler.workflows.reading import KeyPath, Workflow, texts_listed
 from scheduler.workflows.splicing import dispatch_inputs
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
 
-OPEN: Final = frozenset(("env",))
 CLOSED: Final[Mapping[str, frozenset[str]]] = {
     "github": frozenset(
         ("event", "event_name", "event_path", "workflow", "run_attempt", "run_id", "run_number", "actor", "sha", "ref",
@@ -61,9 +60,7 @@ class Names:
     @functools.cached_property
     def needs(self) -> dict[str, frozenset[str]]:
         """The outputs of each job that is needed, all in small letters."""
-        said = self._content.get("needs")
-        listed = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-        return {need.lower(): self._outputs(need) for need in listed if isinstance(need, str)}
+        return {need.lower(): self._outputs(need) for need in texts_listed(self._content.get("needs"))}
 
     @functools.cached_property
     def steps(self) -> tuple[str, ...] | None:

@@ -35,7 +35,9 @@ _BASE: Final = frozenset(("github", "inputs", "vars"))
 _NEEDS: Final = _BASE | {"needs"}
 _LEG: Final = _NEEDS | {"strategy", "matrix"}
 _RUNNING: Final = _LEG | {"steps", "job", "runner", "env"}
-_STEP: Final = Place(_RUNNING | {"secrets"}, _HASH)
+CONTEXTS: Final = _RUNNING | {"secrets"}
+"""All that there are, each at some place."""
+_STEP: Final = Place(CONTEXTS, _HASH)
 _NONE: Final = Place(frozenset())
 _OF_FILE: Final[Mapping[str, Place]] = {
     "run-name": Place(_BASE),
@@ -55,7 +57,7 @@ _OF_JOB: Final[Mapping[str, Place]] = {
     "services": Place(_LEG | {"secrets", "env"}),
     "env": Place(_LEG | {"secrets"}),
     "defaults": Place(_LEG | {"env"}),
-    "outputs": Place(_RUNNING | {"secrets"}),
+    "outputs": Place(CONTEXTS),
 }
 _OF_STEP: Final[Mapping[str, Place]] = {
     "if": Place(_RUNNING, {**_HASH, **_STATUS}),

@@ -108,7 +108,7 @@ def tasks_of(ledger: Cid, submitter: ActorKey, run: Run) -> RunTasks:
     Raises WorkflowRefusedError for jobs that run on GitHub only, RequestError for what no task can hold.
     """
     wanted = run.plan.with_needs(run.jobs)
-    errors = tuple(dict.fromkeys(_refusals(run, wanted)))
+    errors = tuple(_refusals(run, wanted))
     if errors:
         raise WorkflowRefusedError(errors)
     return _Maker(ledger, submitter, run).make_all(wanted)
@@ -125,9 +125,9 @@ def _refusals(run: Run, jobs: Iterable[JobPlan]) -> Iterator[Finding]:
         if sum(legs.get(need, 0) for need in job.needs) > NEEDS_MAX:
             words = f"it needs more legs than the {NEEDS_MAX} tasks that a task can need"
             yield run.workflow.error("needs.number", ("jobs", job.job, "needs"), words)
-        if not run.sha:  # whoever runs it would refuse what names the commit
-            found = check(run.workflow, job.job, at=_ANYBODY)
-            yield from (one for one in found if one.rule == Rule.CONTEXT and one.is_error)
+    if not run.sha:  # whoever runs them would refuse what names the commit
+        found = check(run.workflow, *(job.job for job in jobs), at=_ANYBODY)
+        yield from (one for one in found if one.rule == Rule.CONTEXT and one.is_error)
 
 
 class _Maker:

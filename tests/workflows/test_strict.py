@@ -27,7 +27,7 @@ def situation(files: Mapping[str, str], *, programs: tuple[str, ...] = ("bash", 
 
 def errors(text: str, at: Situation | None = None, job: str | None = None) -> list[Finding]:
     """Return the errors of a file."""
-    return [one for one in check(read_workflow(text.encode(), "ci.yml"), job, at=at) if one.is_error]
+    return [one for one in check(read_workflow(text.encode(), "ci.yml"), *filter(None, [job]), at=at) if one.is_error]
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids(CASES))
