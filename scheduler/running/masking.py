@@ -1,9 +1,10 @@
 """Hides secrets in what a run prints: plain, and in the forms in which programs usually print them on.
 
-Forms: as it is, base64 (at each of its three alignments, both alphabets, with or without padding, wrapped or not, and
-URL-encoded itself), URL-encoded and JSON-escaped as the usual languages do it, HTML-escaped; of a secret of several
-lines each line too. Newlines do not count, so a value that was broken over lines is found. Works on a stream: what may
-be the beginning of a secret is held back until more comes, never more than about twice the longest form. Pure.
+Forms: as it is, base64 (at each of its three alignments with the letters it shares, both alphabets, with or without
+padding, wrapped or not, and URL-encoded itself), URL-encoded and JSON-escaped as the usual languages do it,
+HTML-escaped; of a secret of several lines each line too. Newlines do not count, so a value that was broken over lines
+is found. Works on a stream: what may be the beginning of a secret is held back until more comes, never more than about
+twice the longest form. Pure.
 
 Leaves out what a program can do on purpose: reversing, encrypting, printing a letter at a time with others between.
 Masking guards against mishaps; whoever is granted a secret must be trusted with it.
@@ -15,8 +16,10 @@ import base64
 import html
 import json
 import re
+import string
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -27,6 +30,23 @@ SECRET_BYTES_MIN: Final = 4
 _SLACK: Final = 1_024
 _NEWLINES: Final = b"\r\n"
 _NEWLINE: Final = re.compile(rb"[\r\n]")
+_BASE64: Final = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/").encode()
+_FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Bytes that a secret is printed as.
+
+    Args:
+        text: the bytes, newlines taken out.
+        ahead: letters, one of which stands ahead of it where the secret has a part in that letter; it is hidden too.
+        behind: the same behind it.
+    """
+
+    text: bytes
+    ahead: bytes = b""
+    behind: bytes = b""
 
 
 class Masker:
@@ -37,8 +57,8 @@ class Masker:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._forms = sorted({form for secret in secrets for form in forms_of(secret)}, key=len, reverse=True)
-        self._held_max = 2 * len(self._forms[0]) + _SLACK if self._forms else 0
+        self._forms = frozenset(form for secret in secrets for form in forms_of(secret))
+        self._held_max = 2 * max((len(form.text) for form in self._forms), default=0) + _SLACK
         self._held = b""
         self._covered = 0  # so many bytes of what is held, newlines not counted, belong to a secret whose mask is shown
 
@@ -65,7 +85,7 @@ class Masker:
 
     def _spans(self, plain: bytes) -> list[tuple[int, int]]:
         """Return where forms stand, those that overlap joined, in order."""
-        found = sorted((at, at + len(form)) for form in self._forms for at in _places(plain, form))
+        found = sorted(span for form in self._forms for span in _places(plain, form))
         spans = [(0, self._covered)] if self._covered else []
         for start, end in found:
             if spans and start < spans[-1][1]:
@@ -98,12 +118,14 @@ def mask_text(text: str, secrets: Iterable[str]) -> str:
     return (masker.feed(data) + masker.finish()).decode(errors="replace")
 
 
-def forms_of(secret: str) -> frozenset[bytes]:
-    """Return the forms in which a secret is looked for, newlines taken out."""
+def forms_of(secret: str) -> frozenset[Form]:
+    """Return the forms in which a secret is looked for."""
     raw = secret.encode(errors="surrogateescape")
     values = {raw, raw.strip(), *(line.strip() for line in raw.splitlines())}
-    forms = {form for value in values if len(value) >= SECRET_BYTES_MIN for form in _encodings(value)}
-    return frozenset(found for form in forms if len(found := form.translate(None, _NEWLINES)) >= SECRET_BYTES_MIN)
+    values = {value for value in values if len(value) >= SECRET_BYTES_MIN}
+    plain = {Form(found.translate(None, _NEWLINES)) for value in values for found in _encodings(value)}
+    encoded = {form for value in values for form in _base64_encodings(value)}
+    return frozenset(form for form in plain | encoded if len(form.text) >= SECRET_BYTES_MIN)
 
 
 def _encodings(value: bytes) -> Iterator[bytes]:
@@ -114,14 +136,6 @@ def _encodings(value: bytes) -> Iterator[bytes]:
     text = value.decode(errors="replace")
     for escaped in (*_json_encodings(text), *_html_encodings(text)):
         yield escaped.encode(errors="replace")
-    for before in range(3):
-        core = _base64_core(value, before)
-        yield core
-        yield core.translate(bytes.maketrans(b"+/", b"-_"))
-        quoted = quote(core, safe="")
-        yield quoted.encode()
-        yield _lower_escapes(quoted).encode()
-        yield core.replace(b"/", b"\\/")
 
 
 def _url_encodings(value: bytes) -> Iterator[str]:
@@ -154,12 +168,30 @@ def _html_encodings(text: str) -> Iterator[str]:
             yield quoted.replace("&#x27;", apostrophe).replace("&quot;", quote_mark)
 
 
-def _base64_core(value: bytes, before: int) -> bytes:
-    """Return the letters of base64 that the value alone decides, where `before` bytes modulo 3 stand ahead of it."""
+def _base64_encodings(value: bytes) -> Iterator[Form]:
+    """Yield base64 of a value behind 0, 1 or 2 bytes of something else, modulo 3."""
+    for before in range(3):
+        text, *around = _base64_core(value, before)
+        yield Form(text, *around)
+        yield Form(*(part.translate(_FOR_URLS) for part in (text, *around)))
+        quoted = quote(text, safe="")
+        for escaped in (quoted.encode(), _lower_escapes(quoted).encode(), text.replace(b"/", b"\\/")):
+            yield Form(escaped, *around)
+
+
+def _base64_core(value: bytes, before: int) -> tuple[bytes, bytes, bytes]:
+    """Return the letters that the value alone decides, those of which one is ahead of them, and of which one behind.
+
+    Source: RFC 4648, section 4: six bits a letter, so the first and the last bits may share one with other bytes.
+    """
     encoded = base64.b64encode(b"\0" * before + value)
-    first = -(-before * 8 // 6)  # a letter that the bytes ahead have a part in
-    last = (before + len(value)) * 8 // 6  # a letter that what follows has a part in
-    return encoded[first:last]
+    first, shared_ahead = -(-before * 8 // 6), -before * 8 % 6
+    last, shared_behind = divmod((before + len(value)) * 8, 6)
+    first_bits = value[0] >> 8 - shared_ahead
+    last_bits = value[-1] & (1 << shared_behind) - 1
+    ahead = bytes(_BASE64[at] for at in range(64) if at & (1 << shared_ahead) - 1 == first_bits)
+    behind = bytes(_BASE64[at] for at in range(64) if at >> 6 - shared_behind == last_bits)
+    return encoded[first:last], ahead if shared_ahead else b"", behind if shared_behind else b""
 
 
 def _lower_escapes(quoted: str) -> str:
@@ -167,21 +199,30 @@ def _lower_escapes(quoted: str) -> str:
     return "%".join([pieces[0], *(piece[:2].lower() + piece[2:] for piece in pieces[1:])])
 
 
-def _places(plain: bytes, form: bytes) -> Iterator[int]:
-    at = plain.find(form)
+def _places(plain: bytes, form: Form) -> Iterator[tuple[int, int]]:
+    """Yield from where to where a form stands, with the letters around it that tell of it."""
+    at = plain.find(form.text)
     while at >= 0:
-        yield at
-        at = plain.find(form, at + 1)
+        end = at + len(form.text)
+        yield at - _is_one(plain[max(0, at - 1) : at], form.ahead), end + _is_one(plain[end : end + 1], form.behind)
+        at = plain.find(form.text, at + 1)
 
 
-def _beginning(plain: bytes, form: bytes) -> int:
-    """Return the length of the longest end of `plain` that begins `form` and is not all of it."""
-    at = max(0, len(plain) - len(form) + 1)
-    while (at := plain.find(form[:1], at)) >= 0:
-        if form.startswith(plain[at:]):
-            return len(plain) - at
+def _is_one(letter: bytes, letters: bytes) -> bool:
+    return letter != b"" and letter in letters
+
+
+def _beginning(plain: bytes, form: Form) -> int:
+    """Return the length of the longest end of `plain` that may be the beginning of a form."""
+    # All of it may be, too, where the letter behind it matters.
+    length = len(form.text) - (0 if form.behind else 1)
+    at = max(0, len(plain) - length)
+    while (at := plain.find(form.text[:1], at)) >= 0:
+        if form.text.startswith(plain[at:]):
+            break
         at += 1
-    return 0
+    begun = len(plain) if at < 0 else at
+    return len(plain) - begun + _is_one(plain[max(0, begun - 1) : begun], form.ahead)
 
 
 class _View:

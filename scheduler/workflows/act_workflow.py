@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from scheduler.workflows.act_shell import wrapped
 from scheduler.workflows.expressions import find_expressions, has_expression
+from scheduler.workflows.matrix import render_value
 from scheduler.workflows.reading import Workflow
 from scheduler.workflows.strict_steps import CHECKOUT
 
@@ -31,6 +32,8 @@ _SHELL: Final = "/bin/sh -e {0}"
 _TELLER: Final = "p2p-teller"
 _TOLD: Final = "P2P_END_OF_RESULT"
 _NAME_CHARS_MAX: Final = 80
+_INT_DIGITS: Final = 15
+"""Whole numbers with more of them GitHub writes as powers of ten."""
 _MAY_FAIL: Final = re.compile(r"(?:fromjson|format|hashfiles)\s*\(", re.IGNORECASE)
 """Functions that may fail where a value is not there yet; all others come to something."""
 _ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
@@ -89,12 +92,36 @@ def single_job(
     steps = [_step(workflow, content, index, shell) for index in range(len(content["steps"]))]
     jobs[job] = _job(content, matrix, list(needs)) | {"steps": steps}
     jobs[teller] = _teller(job, result_path)
-    top = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
+    top: dict[str, Any] = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
     name = workflow.content.get("name")
     # As it stands: act takes a file for invalid that has an expression there, GitHub shows it as it is.
     title = name if isinstance(name, str) and name.strip() and not has_expression(name) else workflow.path
-    text = _yaml({"name": title, "on": _on(workflow, event), **top, "jobs": jobs})
+    text = _yaml({"name": title, "on": _on(workflow, event), **_as_meant(top), "jobs": jobs})
     return SingleJob(text, job, teller, tuple(_expected(content["steps"])), tuple(needs))
+
+
+def _as_meant(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's top, a job or a step with its numbers as GitHub takes them.
+
+    In `env` and `with` they are texts: act would hand on `2.0` as it is written. As an `if` they are true or false: act
+    cannot read all of them.
+    """
+    found = dict(content)
+    for key in ("env", "with"):
+        if isinstance(found.get(key), dict):
+            found[key] = {name: render_value(value) for name, value in found[key].items()}
+    if isinstance(found.get("if"), int | float):
+        found["if"] = bool(found["if"])
+    return found
+
+
+def _as_numbers(value: Any) -> Any:
+    """Return a value of the matrix, whole numbers as act has to see them to write them as GitHub does."""
+    if isinstance(value, dict):
+        return {name: _as_numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_as_numbers(one) for one in value]
+    return float(value) if type(value) is int and abs(value) >= 10**_INT_DIGITS else value
 
 
 def _on(workflow: Workflow, event: str) -> dict[str, Any]:
@@ -123,7 +150,7 @@ def _literal(text: str) -> str:
 
 
 def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]) -> dict[str, Any]:
-    job: dict[str, Any] = {key: content[key] for key in _KEPT if key in content}
+    job = _as_meant({key: content[key] for key in _KEPT if key in content})
     job["runs-on"] = PLATFORM
     if needs:
         job["needs"] = needs
@@ -131,14 +158,14 @@ def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]
     if matrix:
         said = strategy if isinstance(strategy, dict) else {}
         job["strategy"] = {key: value for key, value in said.items() if key != "matrix"}
-        job["strategy"]["matrix"] = {"include": [dict(matrix)]}
+        job["strategy"]["matrix"] = {"include": [_as_numbers(dict(matrix))]}
     return job
 
 
 def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None) -> dict[str, Any]:
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
-    found = dict(step)
+    found = _as_meant(step)
     # Act computes names too early, of steps that are left out too, and what cannot be computed yet is no fault.
     if "name" not in step or any(_MAY_FAIL.search(span.inner) for span in find_expressions(str(step["name"]))):
         found["name"] = _name(index, step)

@@ -6,6 +6,7 @@ refuse; act calls the whole file invalid for one expression that it cannot read.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +17,17 @@ DEPTH_MAX: Final = 50
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _TOKEN: Final = re.compile(
     r"(?P<text>'(?:[^']|'')*')"
-    r"|(?P<number>-?(?:0x[0-9A-Fa-f]+|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![0-9.]))"
+    r"|(?P<number>-?(?:0x(?:0|[1-9A-Fa-f][0-9A-Fa-f]*)|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE]-?(?:0|[1-9][0-9]*))?)(?![0-9.]))"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)"
     r"|(?P<mark>&&|\|\||==|!=|<=|>=|[<>!()\[\].,*])"
 )
+_INT_MAX: Final = 2**31 - 1
+"""Whole numbers are read as 32 bits, those with a dot or an exponent as floating-point numbers of 64."""
 _COMPARING: Final = frozenset(("==", "!=", "<", "<=", ">", ">="))
 _WORDS: Final = frozenset(("true", "false", "null"))
 _END: Final = ("end", "")
+_SHOWN: Final = 40
+"""How many characters of a number a message shows."""
 _ADVICE: Final = {
     "=": "`==` compares",
     "&": "`&&` says and",
@@ -65,9 +70,24 @@ def _tokens(expression: str) -> list[tuple[str, str]]:
         if found is None:
             mark = expression[at]
             raise ExpressionSyntaxError(f"{mark!r} cannot stand in an expression", _ADVICE.get(mark, ""))
+        if found.lastgroup == "number":
+            _check_number(found[0])
         tokens.append((str(found.lastgroup), found[0]))
         at = _end_of_space(expression, found.end())
     return tokens
+
+
+def _check_number(text: str) -> None:
+    is_hex = "0x" in text
+    if not is_hex and not text.lstrip("-").isdigit():
+        if math.isinf(float(text)):
+            raise ExpressionSyntaxError(f"{text[:_SHOWN]} is too large for a number")
+        return
+    # Not more digits than tell: int() of very many takes its time, or none at all.
+    number = int(text, 16) if is_hex else int(text[: len(str(_INT_MAX)) + 2])
+    if not -_INT_MAX - 1 <= number <= _INT_MAX:
+        words = f"{text[:_SHOWN]} is too large for a whole number: act reads 32 bits"
+        raise ExpressionSyntaxError(words, f"write {number if is_hex else text}.0" if len(text) < _SHOWN else "")
 
 
 def _end_of_space(expression: str, at: int) -> int:

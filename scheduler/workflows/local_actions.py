@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from scheduler.workflows.findings import Finding, Severity
-from scheduler.workflows.reading import KeyPath, Workflow, WorkflowFileError, read_workflow
+from scheduler.workflows.matrix import render_value
+from scheduler.workflows.reading import KeyPath, Workflow, WorkflowFileError, read_workflow, values_at
 from scheduler.workflows.strict_expressions import Names, check_expressions
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
@@ -42,6 +43,7 @@ def check_local_action(uses: str, checked_out: Sequence[str], at: Situation, dep
     except WorkflowFileError as error:
         yield replace(error.finding, rule=Rule.LOCAL_ACTION)
         return
+    yield from _check_values(action)
     yield from _check_runs(action, action.content.get("runs"), checked_out, at, depth)
 
 
@@ -70,6 +72,18 @@ def _inside(uses: str, folder: str) -> str | None:
 
 def _read(path: str, at: Situation) -> bytes | None:
     return None if at.read_source is None or path.startswith("..") else at.read_source(path)
+
+
+def _check_values(action: Workflow) -> Iterator[Finding]:
+    """Judge what is a text where it comes to: here act reads the file itself, not one that is written for it."""
+    for where, value in values_at((), action.content):
+        if isinstance(value, int | float) and (
+            where[-1] in {"default", "value"} or where[-2:-1] in {("env",), ("with",)}
+        ):
+            written, meant = action.place(*where).text, render_value(value)
+            if written != meant:
+                words = f"{written} is {meant} on GitHub; act hands it on as it is written"
+                yield action.error(Rule.LOCAL_ACTION, where, words, "put it in quotes, as it is meant")
 
 
 def _check_runs(

@@ -133,12 +133,12 @@ def _fits(wanted: Any, value: Any) -> bool:
 
 
 def render_value(value: Any) -> str:
-    """Return a scalar as an expression writes it: 3.10 is 3.1, true is true, null nothing."""
+    """Return a scalar as GitHub writes it, numbers with 15 digits: 3.10 is 3.1, 1e3 is 1000; null is nothing."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return f"{value:.15G}" if isinstance(value, int | float) else str(value)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

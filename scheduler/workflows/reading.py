@@ -39,6 +39,7 @@ class Place:
         column: column of the key, from 0.
         block: whether the value is a block scalar (`|`, `>`), whose text begins in the line after `value`.
         literal: whether it is a literal one (`|`), whose lines are those of the file.
+        text: a scalar as it is written, `1e3` where the value is 1000.0; empty for lists and maps.
     """
 
     key: int
@@ -47,6 +48,7 @@ class Place:
     column: int
     block: bool = False
     literal: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,5 @@ def _target(node: Node) -> Node:
 
 def _place(key: Node, value: Node) -> Place:
     seen = _target(value)
-    return Place(
-        key.line, seen.line, value.end if value.alias is not None else seen.end, key.column, seen.block, seen.literal
-    )
+    end = value.end if value.alias is not None else seen.end
+    return Place(key.line, seen.line, end, key.column, seen.block, seen.literal, seen.text or "")

@@ -1,4 +1,4 @@
-"""Warnings of shell injection: texts that strangers choose, spliced into a script before a shell reads it.
+"""Warnings of shell injection: texts that strangers choose, spliced into a script before a shell reads it; and secrets.
 
 `${{ … }}` in `run` is replaced in the script's text; a title or an input such as `"; curl … | sh; "` is part of the
 program then. In a variable (`env`) it is data, until `${{ env.X }}` splices that; so are outputs that a job declares.
@@ -36,8 +36,11 @@ def _injections(workflow: Workflow) -> Iterator[Finding]:
         env = strangers.env_of(job, workflow.jobs[job]["steps"][where[3]])
         for span in find_expressions(text):
             found = strangers.find(span.inner, env)
+            secret = next((name for name in references(span.inner) if name[0] == "secrets"), None)
             if found is not None:
-                yield _warning(workflow, where, text, span, found)
+                yield _warning(workflow, "injection", where, text, span, found)
+            elif secret is not None:
+                yield _warning(workflow, "secret.spliced", where, text, span, _Found(secret, ".".join(secret)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +166,17 @@ def _is_tame(reference: Reference, tame: set[str]) -> bool:
     return reference[-1] in tame and reference[:-1] in {("inputs",), ("github", "event", "inputs")}
 
 
-def _warning(workflow: Workflow, where: KeyPath, text: str, span: Span, found: _Found) -> Finding:
+def _warning(workflow: Workflow, rule: str, where: KeyPath, text: str, span: Span, found: _Found) -> Finding:
     name = ".".join(found.name)
-    carried = "" if found.source == name else f", which carries {found.source},"
-    words = f"shell injection: {name}{carried} is spliced into the script, and whoever chooses it may run what he likes"
+    if rule == "injection":
+        carried = "" if found.source == name else f", which carries {found.source},"
+        words = (
+            f"shell injection: {name}{carried} is spliced into the script, and whoever chooses it may run what he likes"
+        )
+    else:
+        words = (
+            f"{name} is spliced into the script: the shell reads what is in it, and logs may show what comes of that"
+        )
     inner = span.inner.strip()
     if found.name[0] == "env" and len(found.name) > 1 and found.name[1] != "*" and inner.lower() == name:
         advice = f'it is a variable already: write "${inner.partition(".")[2]}" in the script'
@@ -174,4 +184,4 @@ def _warning(workflow: Workflow, where: KeyPath, text: str, span: Span, found: _
         variable = name.rpartition(".")[2].upper().replace("-", "_").replace("*", "") or "VALUE"
         spliced = inner if len(inner) <= _SHOWN_CHARS and "\n" not in inner else name
         advice = f'give the step `env: {variable}: ${{{{ {spliced} }}}}` and write "${variable}" in the script'
-    return workflow.warning("injection", where, words, advice, line=workflow.text_line(where, text, span.start))
+    return workflow.warning(rule, where, words, advice, line=workflow.text_line(where, text, span.start))

@@ -88,6 +88,20 @@ class Names:
         return frozenset(key.lower() for key in keys)
 
     @functools.cached_property
+    def strategy(self) -> frozenset[str] | None:
+        """The keys of the strategy that hold here what they hold on GitHub; None where there is no job."""
+        if self.job is None:
+            return None
+        said = self._content.get("strategy")
+        if not isinstance(said, dict) or self.matrix == frozenset():
+            return frozenset()
+        known = {
+            "fail-fast": type(said.get("fail-fast", True)) is bool,
+            "max-parallel": type(said.get("max-parallel")) is int,
+        }
+        return frozenset(key for key, is_known in known.items() if is_known)
+
+    @functools.cached_property
     def inputs(self) -> frozenset[str] | None:
         """The names of the inputs that the file declares, in small letters; None for an action, whose are its own."""
         events = self.workflow.content.get("on")
@@ -123,9 +137,13 @@ def judge(reference: Reference, names: Names, place: KeyPath, at: Situation | No
             key = "repository" if steps[0].startswith("repository") else steps[0]
             advice = _ADVICE.get(key if context == "github" else context, "")
             yield Doubt(Rule.CONTEXT, f"{name} would always be empty here", advice)
+        elif context == "strategy" and names.strategy is not None and names.strategy.isdisjoint(steps[:1]):
+            yield _strategy(steps, names, name)
         elif reference == ("github", "sha") and at is not None and not at.sha:
             words = "github.sha would be empty: the task does not say of which commit it is"
-            yield Doubt(Rule.CONTEXT, words, "submit it from a git work tree that has a commit, or with --ref")
+            yield Doubt(
+                Rule.CONTEXT, words, "submit it from a git work tree where HEAD, or the --ref you name, is a commit"
+            )
         elif reference[:2] == ("github", "event") and len(steps) > 1 and steps[1] not in _EVENT | {"*"}:
             words = f"{name} is always empty here: the event has {', '.join(sorted(_EVENT))}, `after` for a push"
             yield Doubt(Rule.CONTEXT, words, is_error=False)
@@ -133,6 +151,15 @@ def judge(reference: Reference, names: Names, place: KeyPath, at: Situation | No
         words = _empty(context, steps, names, place)
         if words:
             yield Doubt(Rule.CONTEXT, f"{name} is always empty: {words}", is_error=False)
+
+
+def _strategy(steps: list[str], names: Names, name: str) -> Doubt:
+    if not steps or steps[0] == "*":
+        return Doubt(Rule.CONTEXT, f"{name} is not here what it is on GitHub: it has no job-index and no job-total")
+    if not names.matrix:
+        return Doubt(Rule.CONTEXT, f"{name} is empty here: the job has no matrix")
+    words = f"{name} is not here what it is on GitHub: the job does not set it, or by an expression"
+    return Doubt(Rule.CONTEXT, words, f"set {steps[0]} to a plain value")
 
 
 def _need(steps: list[str], names: Names, name: str) -> Iterator[Doubt]:

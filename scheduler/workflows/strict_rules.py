@@ -53,12 +53,14 @@ TITLES: Final[dict[Rule, str]] = {
     Rule.REMOTE_ACTION: "an action that would have to be fetched",
     Rule.DOCKER_ACTION: "an action in a container",
     Rule.CHECKOUT: "`actions/checkout` of anything but the task's own source",
-    Rule.LOCAL_ACTION: "an action of the repository that is not there, or cannot be run",
+    Rule.LOCAL_ACTION: (
+        "an action of the repository that is not there, cannot be run, or has numbers GitHub writes otherwise"
+    ),
     Rule.SHELL: "a shell of another system",
     Rule.STEP_TIMEOUT: "`timeout-minutes` of a step that is not a whole number",
     Rule.EMPTY: "an `if` or a `run` without anything in it",
     Rule.FUNCTION: "an expression that cannot be read, or calls a function act does not have",
-    Rule.CONTEXT: "a value that is there on GitHub and always empty here, or nowhere",
+    Rule.CONTEXT: "a value that is there on GitHub and is empty or another here, or that is nowhere",
     Rule.COMMAND: "`::set-env` and `::add-path`, which are switched off",
     Rule.STEP_ID: "an id that two steps have, or that is none",
     Rule.ENV_MAP: "`env` that is one expression",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import string
+from collections.abc import Callable
+from random import Random
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.running.masking import MASK, Masker, forms_of, mask_text
+from scheduler.running.masking import MASK, Form, Masker, forms_of, mask_text
 
 VALUE = 'pä/ss+wörd?&="quoted" %\\end'
 
@@ -117,11 +120,23 @@ def test_secrets_that_overlap_or_repeat_show_nothing() -> None:
 secrets = st.lists(st.text(alphabet=st.sampled_from('ab/+ %"\n\\é'), max_size=12), min_size=1, max_size=3)
 
 
+def with_letters(form: Form) -> set[bytes]:
+    """Return a form alone, and with letters around it that tell of it."""
+    return {
+        form.text,
+        form.ahead[:1] + form.text,
+        form.text + form.behind[-1:],
+        form.ahead[-1:] + form.text + form.behind[:1],
+    }
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[str], bytes, list[bytes]]:
     """Return secrets, a text that has forms of them and parts of forms, and a way to cut it."""
     hidden = draw(secrets)
-    forms = sorted(form for secret in hidden for form in forms_of(secret)) or [b"none"]
+    forms = sorted({around for secret in hidden for form in forms_of(secret) for around in with_letters(form)}) or [
+        b"none"
+    ]
     part = st.sampled_from(forms).flatmap(lambda form: st.integers(0, len(form)).map(lambda end: form[:end]))
     text = b"".join(draw(st.lists(st.one_of(st.sampled_from(forms), part, st.binary(max_size=4)), max_size=8)))
     cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=6)))
@@ -135,14 +150,31 @@ def test_no_form_passes_and_the_cuts_make_no_difference(stream: tuple[list[str],
     printed = mask(pieces, hidden)
     assert printed == mask([text], hidden)
     plain = printed.translate(None, b"\r\n")
-    assert not [form for secret in hidden for form in forms_of(secret) if form in plain]
+    assert not [form for secret in hidden for form in forms_of(secret) if form.text in plain]
+
+
+@given(
+    st.text(alphabet="\t !", max_size=7), st.text(alphabet="\n~;", max_size=7), st.integers(4, 20), st.randoms(),
+    st.sampled_from([base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes]),
+)  # fmt: skip
+def test_base64_tells_nothing_of_a_secret(
+    before: str, after: str, length: int, random: Random, encode: Callable[[bytes], bytes]
+) -> None:
+    """Whatever the secret is, the same is shown: letters that it shares with what is around it are hidden, too."""
+    shown = set()
+    for _ in range(2):
+        secret = "".join(random.choices(string.ascii_letters + string.digits, k=length))
+        printed = b"<" + encode(f"{before}{secret}{after}".encode()) + b">"
+        cut = random.randrange(len(printed))
+        shown.add(mask([printed[:cut], printed[cut:]], [secret]).translate(None, b"\n"))
+    assert len(shown) == 1
 
 
 @given(st.lists(st.binary(max_size=50)), st.text(alphabet="XYZ", min_size=4, max_size=8))
 def test_what_is_no_secret_comes_out_as_it_is(pieces: list[bytes], secret: str) -> None:
     """A stream without the secret is not changed, byte for byte."""
     stream = b"".join(pieces).translate(None, b"XYZ")
-    if not any(form in stream.translate(None, b"\r\n") for form in forms_of(secret)):
+    if not any(form.text in stream.translate(None, b"\r\n") for form in forms_of(secret)):
         assert mask([stream[:7], stream[7:]], [secret]) == stream
 
 

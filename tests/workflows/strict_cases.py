@@ -151,17 +151,31 @@ CASES: tuple[Case, ...] = (
         said="Failed to parse",
     ),
     Case("W17", "jobs.j.if", workflow(RUN, job="if: inputs.a == 'x"), "cannot be read", said="Failed to parse"),
+    Case("W17", "jobs.j.if", workflow(RUN, job="if: 2147483648 == inputs.a"), "32 bits", said="Failed to parse"),
+    Case("W17", "jobs.j.steps[0].run", workflow("- run: echo ${{ 1e400 }}"), "too large", said="Failed to parse"),
     Case("W17", "jobs.j.steps[0].run", workflow("- run: echo ${{ join() }}"), "1 to 2", said="Missing parameters"),
     *(
         Case("W18", "jobs.j.steps[0].run", workflow(f"- run: echo '[${{{{ {name} }}}}]'"), "empty", True, "[]\n")
         for name in (
             "strategy.job-index",
+            "strategy.fail-fast",
+            "strategy.max-parallel",
             "runner.name",
             "github.actor_id",
             "github.token",
             "vars.SETTING",
             "github.bogus",
             "job.check_run_id",
+        )
+    ),
+    *(
+        Case(
+            "W18", "jobs.j.steps[0].run", workflow(f"- run: echo '[${{{{ {name} }}}}]'", job=job), words, True, printed
+        )
+        for name, job, words, printed in (
+            ("strategy.max-parallel", "strategy: {matrix: {a: [1, 2]}}", "does not set it", "[4]\n[4]\n"),
+            ("strategy.fail-fast", "strategy: {matrix: {a: [1]}, fail-fast: '${{ !!1 }}'}", "expression", "[false]\n"),
+            ("toJSON(strategy)", "", "no job-index", "[{}]\n"),
         )
     ),
     Case("W18", "jobs.j.steps[0].run", workflow("- run: echo ${{ bogus.x }}"), "no 'bogus'", said="Unknown Variable"),

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from scheduler.running.job import FailureClass, Level, Limits, Permit
+from scheduler.workflows.matrix import legs_of
+from scheduler.workflows.reading import read_workflow
 from tests.workflows.act_bench import CLAIM, ActBench, tar_of, workflow
 
 
@@ -96,6 +98,8 @@ def test_conditions_of_steps(act: ActBench) -> None:
 - {run: echo NOR-THIS, if: "inputs.flag"}
 - {run: echo yes, if: "!inputs.flag && github.event_name == 'workflow_dispatch'"}
 - {run: echo guarded, if: "vars.P2P_WORKFLOW == 'true'"}
+- {run: echo a number, if: 2147483648}
+- {run: echo BUT-NOT-THIS, if: 0.0}
 """,
             event="{workflow_dispatch: {inputs: {flag: {type: boolean, default: true}}}}",
         ),
@@ -105,6 +109,7 @@ def test_conditions_of_steps(act: ActBench) -> None:
     assert "outcome failure, conclusion success\n" in ran.log
     assert "yes\n" in ran.log
     assert "guarded\n" in ran.log
+    assert "a number\n" in ran.log
     assert "THIS" not in ran.log
 
 
@@ -157,6 +162,33 @@ def test_one_leg_of_a_matrix(act: ActBench) -> None:
     assert act.run(text).failure is FailureClass.PAYLOAD
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("1e3", "1000"), ("2.0", "2"), ("5.", "5"), (".5", "0.5"), ("3.10", "3.1"), ("+3", "3"), ("-0.0", "-0"),
+        ("0x1F", "31"), ("1e-7", "1E-07"), ("1e20", "1E+20"), ("12345678901234567890", "1.23456789012346E+19"),
+        ("1234567890123456", "1.23456789012346E+15"), ("999999999999999", "999999999999999"), ("True", "true"),
+        ("123456789.123456789", "123456789.123457"), ("'1e3'", "1e3"), ("1_000", "1_000"),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_as_github_writes_them(act: ActBench, written: str, meant: str) -> None:
+    """With 15 digits, whole ones without a point: in `env` of the file, a job and a step, in `with`, and in a leg."""
+    steps = f"""
+- uses: actions/checkout@v4
+- {{uses: ./a, id: a, with: {{v: {written}}}}}
+- {{run: 'echo "[$A] [$B] [$C] [${{{{ matrix.v }}}}] [${{{{ steps.a.outputs.v }}}}]"', env: {{C: {written}}}}}
+- {{run: echo as it is meant, if: "env.A == '{meant}'"}}
+"""
+    job = f"env: {{B: {written}}}\nstrategy: {{matrix: {{v: [{written}]}}}}"
+    text = workflow(steps, job=job, top=f"env: {{A: {written}}}\n")
+    (leg,), _ = legs_of(read_workflow(text.encode(), "ci.yml"), "j")
+    ran = act.run(text, matrix=leg.values, source={"a/action.yml": GIVES})
+    assert ran.failure is None, ran.log
+    assert " ".join([f"[{meant}]"] * 5) + "\n" in ran.log
+    assert "as it is meant\n" in ran.log
+    assert leg.name == f"j ({meant})"
+
+
 def test_checkout_is_the_source(act: ActBench) -> None:
     """Nothing is there before a checkout; after it all of the source is, ignored files too; .env of it is not read."""
     ran = act.run(
@@ -198,6 +230,11 @@ runs:
       shell: bash
       run: echo "said=hello $WHO from $(basename "$GITHUB_ACTION_PATH")" >> "$GITHUB_OUTPUT"
       env: {WHO: "${{ inputs.who }}"}
+"""
+GIVES = """
+inputs: {v: {}}
+outputs: {v: {value: "${{ inputs.v }}"}}
+runs: {using: composite, steps: [{shell: sh, run: ':'}]}
 """
 NODE = "name: n\nruns: {using: node20, main: main.js, post: post.js}\n"
 MAIN = 'require("fs").appendFileSync(process.env.GITHUB_OUTPUT, "r=4" + "2\\n"); console.log("main ran");'

@@ -22,6 +22,8 @@ github.sha == 'x' | !github.sha | -1 == -1 | 0x1F | 1.5e3 | 1e-2 | github.* | gi
 github.sha == 'x' == true | github.sha < 1 < 2 | null | github . sha | contains(github.event.*.x,'a') | (github).sha
 fromJSON('[1]')[0] | 'a''b' | !(true) | !!true | true && false || !false | 'a'.x | github.event.a[github.sha]
 github.sha != 'x' | 'é' | format('{0} {1}', 1, 2) | github.event.a-b | 'a}}b' | toJson(github.event) >= 1 | ((((1))))
+2147483647 | -2147483648 | 0x7FFFFFFF | -0x80000000 | 2147483648.0 | 1e308 | 1e-400 | 0e999 | 0x0 | 0xff | -0 | 3e9
+1e0 | 1E-10
 """
 UNREAD = """
 a = b | github.sha = 'x' | github.sha == | 'x | "x" | 1 + 1 | (github.sha | github.sha) | format('{0}', 1 | x()
@@ -29,6 +31,9 @@ format('{0}',) | format() | github..sha | github.sha && && true | a b | NULL | T
 github.1 | -github.sha | +1 | .5 | 1. | github.sha; true | github.event[*].x | 1.x | toJSON(github, 1, 2) | join()
 contains('a') | startsWith('a') | true and false | not true | github# | @ | github.sha <> 'x' | github.sha === 'x'
 && true | 01 | 1_000 | 0xZZ | 1e | é | github.é | $x | [1] | [1][0] | * | *.x | github.a b | a.b.c | 1-1 | github.sha &
+2147483648 | -2147483649 | 0x80000000 | -0x80000001 | 0xFFFFFFFFFFFFFFFF | 9007199254740993 | 1e309 | -1e309
+0x0F | 0x00
+1e+5 | 1e05 | 1e00 | 1e-05 | --1 | - 1 | 0X1F | 0b1 | 0o7 | 1.5.2 | 1e5.0 | -0x | 1f | 0xfg | 1._0
 """
 
 
@@ -105,7 +110,7 @@ def test_what_may_stand_where_is_as_act_has_it(place: str, name: str, tmp_path: 
     """Each context and function at each place."""
     expression = "${{ " + name.replace("'", "''") + " }}"
     top, job, step = (one.format(expression) for one in PLACES[place])
-    matrix = "" if "strategy" in job else "strategy: {matrix: {m: [1]}}\n    "
+    matrix = "" if "strategy:" in job else "strategy: {matrix: {m: [1]}}\n    "
     text = FRAME.format(top=top, job=matrix + job, step=step)
     assert is_valid_to_us(text) == is_valid_to_act(tmp_path, text), text
 

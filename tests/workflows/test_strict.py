@@ -127,8 +127,14 @@ USES = workflow(CHECKOUT + "- uses: ./a")
         ({"a/action.yml": COMPOSITE + "    - {uses: ./b}\n"}, "W13", "a/action.yml:5"),
         ({"a/action.yml": COMPOSITE + "    - {uses: ./a}\n"}, "W13", "a/action.yml:5"),
         ({"a/action.yml": COMPOSITE + "    - {shell: sh, run: 'echo ${{ frob() }}'}\n"}, "W17", "a/action.yml:5"),
+        (
+            {"a/action.yml": "inputs: {v: {default: 1e3}}\n" + COMPOSITE},
+            "W13",
+            "a/action.yml:1: error: inputs.v.default: 1e3",
+        ),
+        ({"a/action.yml": COMPOSITE + "    - {shell: sh, run: ':', env: {V: True}}\n"}, "W13", "a/action.yml:5"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_actions_of_the_source(files: dict[str, str], rule: str, place: str) -> None:
     """They are read as deep as they use one another; what is wrong is told where it stands."""
@@ -139,7 +145,11 @@ def test_actions_of_the_source(files: dict[str, str], rule: str, place: str) -> 
 
 def test_sound_actions_of_the_source() -> None:
     """Composite, nested, and node ones pass; in a checkout below a folder, too; node must be there."""
-    files = {"a/action.yml": COMPOSITE + "    - {uses: ./js}\n", "js/action.yml": "runs: {using: node20, main: a.js}"}
+    plain = "    - {shell: sh, run: ':', env: {A: 10, B: true, C: 1.5, D: '1e3', E: ~}}\n"
+    files = {
+        "a/action.yml": COMPOSITE + "    - {uses: ./js}\n" + plain,
+        "js/action.yml": "runs: {using: node20, main: a.js}",
+    }
     assert not errors(USES, situation(files))
     below = workflow("- {uses: actions/checkout@v4, with: {path: src}}\n- uses: ./src/js")
     assert not errors(below, situation(files))
@@ -180,6 +190,13 @@ jobs:
     found = [one for one in check(read_workflow(text.encode(), "ci.yml")) if one.rule == "W18"]
     assert [(one.is_error, one.line) for one in found] == ([(False, 9)] if words else [])
     assert all(one.words == f"{expression} is always empty: {words}" for one in found)
+
+
+def test_what_a_strategy_holds_as_on_github_passes() -> None:
+    """What the job itself sets, and what is the default."""
+    steps = "- run: echo ${{ strategy.fail-fast }} ${{ strategy.max-parallel }}"
+    assert not errors(workflow(steps, job="strategy: {matrix: {a: [1]}, max-parallel: 2}"))
+    assert not errors(workflow(steps, job="strategy: {matrix: {a: [1]}, max-parallel: 2, fail-fast: false}"))
 
 
 @pytest.mark.parametrize("key", ["outputs", "env"])

@@ -164,7 +164,7 @@ def test_what_names_the_commit_is_refused_where_there_is_none(desk: Desk) -> Non
     """Any worker would refuse it; a secret or a source that a worker may not have is nobody's business here."""
     steps = "- uses: actions/checkout@v4\n- run: echo ${{ github.sha }} ${{ secrets.S }} ${{ hashFiles('x') }}"
     run = run_of(one_job(steps=steps, on="workflow_dispatch"), source=None)
-    with pytest.raises(WorkflowRefusedError, match=r"github\.sha would be empty.*or with --ref") as caught:
+    with pytest.raises(WorkflowRefusedError, match=r"github\.sha would be empty.*work tree where HEAD") as caught:
         submit_run(desk.home, desk.peer("a"), run)
     assert [one.rule for one in caught.value.findings] == ["W18"]
     assert len(submit_run(desk.home, desk.peer("a"), replace(run, sha="a" * 40))[1]) == 1
