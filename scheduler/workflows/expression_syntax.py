@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 DEPTH_MAX: Final = 50
 """How deep brackets may be nested."""
+FILTER: Final = "*"
+COMPUTED: Final = "[]"
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _TOKEN: Final = re.compile(
@@ -55,11 +58,39 @@ class Call:
     arguments: int
 
 
-def calls(expression: str) -> tuple[Call, ...]:
-    """Return the functions that an expression (without `${{ }}`) calls; raise ExpressionSyntaxError."""
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """A path with a `.*` in it: `needs.*.result`.
+
+    Args:
+        context: the name it begins with, in small letters; "" for a value that is computed.
+        steps: what is taken from that, each a name in small letters or `FILTER`; `COMPUTED` for what stands in `[]`.
+    """
+
+    context: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """An expression that could be read.
+
+    Args:
+        calls: the functions that it calls.
+        filtered: the paths in it with a `.*`.
+        has_row: whether a comparison is compared again without brackets: `1 < 2 == true`.
+    """
+
+    calls: tuple[Call, ...]
+    filtered: tuple[Filtered, ...]
+    has_row: bool
+
+
+def read_expression(expression: str) -> Expression:
+    """Read an expression, without `${{ }}`; raise ExpressionSyntaxError."""
     parser = _Parser(_tokens(expression))
     parser.whole()
-    return tuple(parser.calls)
+    return Expression(tuple(parser.calls), tuple(parser.filtered), parser.has_row)
 
 
 def _tokens(expression: str) -> list[tuple[str, str]]:
@@ -100,6 +131,8 @@ class _Parser:
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self.calls: list[Call] = []
+        self.filtered: list[Filtered] = []
+        self.has_row = False
         self._tokens = tokens
         self._at = 0
         self._depth = 0
@@ -136,7 +169,11 @@ class _Parser:
         if self._depth > DEPTH_MAX:
             raise ExpressionSyntaxError(f"nested more than {DEPTH_MAX} deep")
         self._value()
+        compared = False
         while self._takes("&&", "||", *_COMPARING):
+            compares = self._tokens[self._at - 1][1] in _COMPARING
+            self.has_row |= compared and compares
+            compared = compares
             self._value()
         self._depth -= 1
 
@@ -144,6 +181,7 @@ class _Parser:
         while self._takes("!"):
             pass
         kind, text = self._next
+        context = ""
         if kind == "mark" and text == "(":
             self._at += 1
             self._any()
@@ -152,16 +190,21 @@ class _Parser:
             self._at += 1
         elif kind == "name":
             self._at += 1
-            self._named(text)
+            context = self._named(text)
         else:
             raise ExpressionSyntaxError(f"a value is missing {self._before_next()}")
-        self._steps()
+        steps = tuple(self._steps())
+        if FILTER in steps:
+            self.filtered.append(Filtered(context, steps))
 
-    def _named(self, name: str) -> None:
+    def _named(self, name: str) -> str:
+        """Return the context that a name is, "" for a function that is called."""
         if self._takes("("):
             self.calls.append(Call(name, self._arguments()))
-        elif name.lower() in _WORDS and name not in _WORDS:
+            return ""
+        if name.lower() in _WORDS and name not in _WORDS:
             raise ExpressionSyntaxError(f"{name!r} is nothing", f"write {name.lower()}")
+        return name.lower()
 
     def _arguments(self) -> int:
         if self._takes(")"):
@@ -174,14 +217,17 @@ class _Parser:
         self._must_take(")")
         return count
 
-    def _steps(self) -> None:
+    def _steps(self) -> Iterator[str]:
         while True:
             if self._takes("."):
-                if self._next[0] != "name" and self._next != ("mark", "*"):
+                kind, text = self._next
+                if kind != "name" and self._next != ("mark", FILTER):
                     raise ExpressionSyntaxError(f"a name is missing behind the dot, {self._before_next()}")
                 self._at += 1
+                yield text.lower()
             elif self._takes("["):
                 self._any()
                 self._must_take("]")
+                yield COMPUTED
             else:
                 return

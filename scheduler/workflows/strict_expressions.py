@@ -1,6 +1,7 @@
 """Expressions, by the strict check: whether act can read them, whether they may stand there, and what they call.
 
-Leaves out the grammar (expression_syntax), what may stand where (strict_places), and what is named (strict_names).
+Leaves out the grammar (expression_syntax), what may stand where (strict_places), what is named (strict_names), and what
+act computes otherwise (strict_meanings).
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from scheduler.workflows.expression_syntax import Call, ExpressionSyntaxError, calls
+from scheduler.workflows.expression_syntax import Call, ExpressionSyntaxError, read_expression
 from scheduler.workflows.expressions import CHARS_MAX, find_expressions, references
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.reading import KeyPath, Workflow, values_at
+from scheduler.workflows.strict_meanings import judge_meaning
 from scheduler.workflows.strict_names import Doubt, Names, judge
 from scheduler.workflows.strict_places import ARGUMENTS_MAX, CONTEXTS, STATUS_FUNCTIONS, Place, place_of
 from scheduler.workflows.strict_rules import Rule
@@ -65,12 +67,13 @@ def _judge(inner: str, names: Names, where: KeyPath, at: Situation | None) -> It
     if len(inner) > CHARS_MAX:  # which check_lengths tells of
         return
     try:
-        called = calls(inner)
+        read = read_expression(inner)
     except ExpressionSyntaxError as error:
         yield Doubt(Rule.FUNCTION, f"an expression that cannot be read: {error}", error.advice)
         return
-    for call in dict.fromkeys(called):
+    for call in dict.fromkeys(read.calls):
         yield from _judge_call(call, place, at)
+    yield from judge_meaning(inner, read, names)
     for reference in references(inner):
         context = reference[0]
         if context not in CONTEXTS:

@@ -7,13 +7,14 @@ judged. A name that GitHub, too, leaves empty is a doubt and no error.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler.workflows.expressions import Reference
 from scheduler.workflows.guard import GUARD_VARIABLE
-from scheduler.workflows.reading import KeyPath, Workflow, texts_listed
+from scheduler.workflows.reading import KeyPath, Workflow, texts_listed, values_at
 from scheduler.workflows.splicing import dispatch_inputs
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
@@ -37,6 +38,8 @@ _ADVICE: Final = {
 }
 _EVENT: Final = frozenset(("after", "inputs", "ref"))
 """What `github.event` may have (act_preparing)."""
+_SET_BY_ACT: Final = re.compile(r"(github|runner)_.*|ci|act|home|path|pwd|user|shell|lang|logname|tmpdir|imageos")
+"""Variables that act's `env` has though the file does not set them."""
 _OF_STEP: Final = frozenset(("outputs", "outcome", "conclusion"))
 
 
@@ -112,6 +115,12 @@ class Names:
         declared: Sequence[str] = [*dispatch_inputs(self.workflow), *(more if isinstance(more, dict) else ())]
         return frozenset(name.lower() for name in declared)
 
+    @functools.cached_property
+    def variables(self) -> frozenset[str]:
+        """The names of all variables that the file sets anywhere, in small letters."""
+        maps = (one for where, one in values_at((), self.workflow.content) if where[-1:] == ("env",))
+        return frozenset(name.lower() for one in maps if isinstance(one, dict) for name in one)
+
     @property
     def _content(self) -> dict[str, Any]:
         content = self.workflow.jobs.get(self.job or "") if self.job is not None else None
@@ -147,6 +156,10 @@ def judge(reference: Reference, names: Names, place: KeyPath, at: Situation | No
         elif reference[:2] == ("github", "event") and len(steps) > 1 and steps[1] not in _EVENT | {"*"}:
             words = f"{name} is always empty here: the event has {', '.join(sorted(_EVENT))}, `after` for a push"
             yield Doubt(Rule.CONTEXT, words, is_error=False)
+    elif context == "env":
+        if steps and _SET_BY_ACT.fullmatch(steps[0]) and steps[0] not in names.variables:
+            words = f"{name} holds what act sets; on GitHub it is empty where the file does not set it"
+            yield Doubt(Rule.CONTEXT, words, "a script can read the variable itself", is_error=False)
     elif steps and steps[0] != "*":
         words = _empty(context, steps, names, place)
         if words:

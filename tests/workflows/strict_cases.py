@@ -33,6 +33,18 @@ jobs:
   a: {runs-on: ubuntu-latest, outputs: {o: x}, steps: [{run: ':'}]}
   j: {runs-on: ubuntu-latest, needs: a, steps: [{run: 'echo "[${{ %s }}]"'}]}
 """
+NEEDS = """
+on: {workflow_dispatch: {inputs: {i: {default: v}}}}
+jobs:
+  a: {runs-on: ubuntu-latest, outputs: {o: x}, steps: [{run: ':'}]}
+  b: {runs-on: ubuntu-latest, outputs: {p: y}, steps: [{run: ':'}]}
+  j:
+    runs-on: ubuntu-latest
+    needs: [a, b]
+    strategy: {matrix: {m: [1]}}
+    steps:
+      - run: "echo '[${{ %s }}]'"
+"""
 CHECKOUT = "- uses: actions/checkout@v4\n"
 
 CASES: tuple[Case, ...] = (
@@ -182,6 +194,19 @@ CASES: tuple[Case, ...] = (
     Case("W18", "jobs.j.steps[0].run", NEED % "needs.b.outputs.o", "does not need 'b'", True, "[]\n"),
     Case("W18", "jobs.j.steps[0].run", NEED % "needs.a.outputs.p", "no output 'p'", True, "[]\n"),
     Case("W18", "jobs.j.steps[0].run", NEED % "needs.a.output", "`outputs` and `result`", True, "[]\n"),
+    *(
+        Case("W26", "jobs.j.steps[0].run", NEEDS % expression, words, True, printed)
+        for expression, words, printed in (
+            ("join(needs.*.outputs.o)", "without 'o'", "[x,]\n"),
+            ("join(needs.*)", "needs.*", "[Object]\n"),
+            ("contains(inputs.*, 'v')", "inputs.*", "[false]\n"),
+            ("join(matrix.*)", "matrix.*", "[Object]\n"),
+            ("join(needs.*.outputs.*)", "needs.*.outputs.*", "[Object,Object]\n"),
+            ("join(fromJSON('[[1]]').*.*)", ".*.*", "[Array]\n"),
+            ("1 < 2 == true", "row of comparisons", "[false]\n"),
+            ("github", "words of its own", "[<*model.GithubContext Value>]\n"),
+        )
+    ),
     Case(
         "W19",
         "jobs.j.steps[0].run",

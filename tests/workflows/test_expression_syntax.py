@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.workflows.act_program import find_act
-from scheduler.workflows.expression_syntax import DEPTH_MAX, Call, ExpressionSyntaxError, calls
+from scheduler.workflows.expression_syntax import DEPTH_MAX, Call, ExpressionSyntaxError, Filtered, read_expression
 from scheduler.workflows.reading import read_workflow
 from scheduler.workflows.strict import check
 from tests.workflows.act_bench import workflow
 
 READ = """
-github.sha == 'x' | !github.sha | -1 == -1 | 0x1F | 1.5e3 | 1e-2 | github.* | github['sha'] | github.event[0]
-github.sha == 'x' == true | github.sha < 1 < 2 | null | github . sha | contains(github.event.*.x,'a') | (github).sha
+github.sha == 'x' | !github.sha | -1 == -1 | 0x1F | 1.5e3 | 1e-2 | github['sha'] | github.event[0]
+(github.sha == 'x') == true | 1 == (github.sha < 1) | null | github . sha | contains(needs.*.result,'a') | (github).sha
 fromJSON('[1]')[0] | 'a''b' | !(true) | !!true | true && false || !false | 'a'.x | github.event.a[github.sha]
 github.sha != 'x' | 'é' | format('{0} {1}', 1, 2) | github.event.a-b | 'a}}b' | toJson(github.event) >= 1 | ((((1))))
 2147483647 | -2147483648 | 0x7FFFFFFF | -0x80000000 | 2147483648.0 | 1e308 | 1e-400 | 0e999 | 0x0 | 0xff | -0 | 3e9
@@ -117,24 +117,34 @@ def test_what_may_stand_where_is_as_act_has_it(place: str, name: str, tmp_path: 
 
 def test_calls_are_told_with_their_values() -> None:
     """In order, those within others too."""
-    assert calls("format('{0}', toJSON(github)) && always()") == (
+    assert read_expression("format('{0}', toJSON(github)) && always()").calls == (
         Call("toJSON", 1),
         Call("format", 2),
         Call("always", 0),
     )
 
 
+def test_what_act_reads_otherwise_is_told() -> None:
+    """Paths with a filter, and rows of comparisons; brackets, calls and operators part them."""
+    read = read_expression("join(Needs.*.outputs[x].o) && fromJSON('[]').*.a || needs.a.b")
+    assert read.filtered == (Filtered("needs", ("*", "outputs", "[]", "o")), Filtered("", ("*", "a")))
+    assert [
+        read_expression(text).has_row
+        for text in ("1 < 2 == 3", "1 == 2 && 3 < 4 != 5", "1 == 2 && 3 == 4", "(1 == 2) == 3", "f(1 == 2, 3 == 4)")
+    ] == [True, True, False, False, False]
+
+
 @given(st.text("aA1.,()[]!=<>&|* '\"{}$-é\n", max_size=40))
 def test_any_text_is_read_or_refused_in_words(text: str) -> None:
     """Nothing else comes of it."""
     with suppress(ExpressionSyntaxError):
-        assert all(call.arguments >= 0 for call in calls(text))
+        assert all(call.arguments >= 0 for call in read_expression(text).calls)
 
 
 @pytest.mark.parametrize("opening", ["(", "!(", "github[", "format("])
 def test_what_is_nested_too_deep_is_refused(opening: str) -> None:
     """And not read until the stack ends."""
     with pytest.raises(ExpressionSyntaxError, match="nested"):
-        calls(opening * (DEPTH_MAX + 1))
+        read_expression(opening * (DEPTH_MAX + 1))
     with pytest.raises(ExpressionSyntaxError, match="nested"):
-        calls(opening * 10_000)
+        read_expression(opening * 10_000)

@@ -12,7 +12,7 @@ from scheduler.workflows.reading import read_workflow
 from scheduler.workflows.strict import Situation, check
 from scheduler.workflows.strict_rules import TITLES, Rule
 from tests.workflows.act_bench import workflow
-from tests.workflows.strict_cases import CASES, CHECKOUT, Case, ids
+from tests.workflows.strict_cases import CASES, CHECKOUT, NEEDS, Case, ids
 
 PAGE = Path(__file__).parents[2] / "docs/workflows-checks.md"
 BARE = Situation(read_source=None, has_program=lambda name: name != "node")
@@ -190,6 +190,23 @@ jobs:
     found = [one for one in check(read_workflow(text.encode(), "ci.yml")) if one.rule == "W18"]
     assert [(one.is_error, one.line) for one in found] == ([(False, 9)] if words else [])
     assert all(one.words == f"{expression} is always empty: {words}" for one in found)
+
+
+def test_filters_that_act_reads_as_github_does_pass() -> None:
+    """Of needs that all have what is named; of a list that is computed it is a doubt, since a map it may be."""
+    text = NEEDS % "join(needs.*.result) && contains(needs.*.outputs.o, 'x')"
+    assert not errors(text.replace("{p: y}", "{O: y}"))
+    doubts = list(check(read_workflow((NEEDS % "fromJSON('[]').*.a").encode(), "ci.yml")))
+    assert [(one.rule, one.is_error) for one in doubts] == [("W26", False)]
+
+
+@pytest.mark.parametrize(("name", "words"), [("CI", "holds what act sets"), ("GITHUB_SHA", "act sets"), ("MINE", "")])
+def test_a_variable_that_only_act_sets_is_a_doubt(name: str, words: str) -> None:
+    """Unless the file sets it, anywhere."""
+    text = workflow(f"- run: ':'\n  if: env.{name}")
+    found = list(check(read_workflow(text.encode(), "ci.yml")))
+    assert [(one.rule, one.is_error, words in one.words) for one in found] == ([("W18", False, True)] if words else [])
+    assert not check(read_workflow(text.replace("jobs:", f"env: {{{name.lower()}: x}}\njobs:").encode(), "ci.yml"))
 
 
 def test_what_a_strategy_holds_as_on_github_passes() -> None:
