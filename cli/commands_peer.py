@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cli.command import Command, Group
 from cli.configuration import parse_place
+from cli.ending import ended_by_signals
 from cli.errors import InputError, InvalidError
 from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored, url_of
 from cli.peer_text import peers_document, peers_lines
@@ -84,7 +84,7 @@ def run(
         urls = tuple(url or ()) or (() if place is None else (url_of(place[0], daemon.ports[1]),))
         daemon.urls = urls
         announce(folder, Presence(os.getpid(), urls))
-        with _ended_by_signals(daemon.stop):
+        with ended_by_signals(daemon.stop):
             if monitor_server is not None:
                 say("monitor", f"monitored at {url_of(monitor_server.host, monitor_server.port)}")
             say("ready", f"running for {folder} as {name}" + "".join(f", at {one}" for one in urls))
@@ -107,17 +107,6 @@ def _sayer(session: Session, logger: logging.Logger) -> Callable[[str, str], Non
             sys.stdout.flush()
 
     return say
-
-
-@contextmanager
-def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGTERM and on Ctrl-C inside this block: asked to end, the daemon has done what it was for."""
-    kept = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +12,7 @@ import typer
 from cli.awaiting import UntakenNotice
 from cli.command import ArgvCommand, argv_of, comma_words
 from cli.commands_result import note_piece, tell_attempt
+from cli.ending import ended_by_signals
 from cli.errors import InputError
 from cli.log_text import LogPrinter
 from cli.payload_options import (
@@ -87,11 +85,12 @@ def run(
 
     Exit codes are the command's own; 128 and a signal's number where a signal ended it; 122 where it hit a limit, 124
     where its time was up, 125 where it could not be run to an end (no attempt left, expired, cancelled by others, a
-    need that is dead), 130 after Ctrl-C. What goes wrong before it is submitted has the codes of all commands.
+    need that is dead), 130 after Ctrl-C or SIGTERM. What goes wrong before it is submitted has the codes of all
+    commands.
 
     A command that fails is not tried again, unless --max-attempts says so: its task is cancelled, for that reason. One
-    whose worker dies is. Ctrl-C cancels the task: its worker stops it as soon as it hears of it. A second Ctrl-C does
-    not wait for that to be written. With --json the log goes to stderr, and the result to stdout.
+    whose worker dies is. Ctrl-C, like SIGTERM, cancels the task: its worker stops it as soon as it hears of it. The
+    second one does not wait for that to be written. With --json the log goes to stderr, and the result to stdout.
     """
     session = session_of(context)
     command = command_fields(argv_of(context), script, interpreter, env, put, keep, network, secret, sandbox)
@@ -168,7 +167,8 @@ class _Run:
         from scheduler.results import result_of
         from scheduler.run_log import LogFollower
 
-        with LogFollower(self._home, self._record.key) as follower, self._interruptible(follower):
+        follower = LogFollower(self._home, self._record.key)
+        with follower, ended_by_signals(lambda: self._interrupt(follower)):
             while not follower.is_over:
                 for said in follower.new():
                     self._say(said)
@@ -237,18 +237,9 @@ class _Run:
         if found.handed.missing:
             output.note(f"{len(found.handed.missing)} parts of its result are not in this home yet: `result` has them.")
 
-    @contextmanager
-    def _interruptible(self, follower: LogFollower) -> Iterator[None]:
-        """Have the first Ctrl-C noted and the wait ended, the second end the program."""
-
-        def note(*_: object) -> None:
-            self._interrupts += 1
-            if self._interrupts > 1:
-                raise KeyboardInterrupt
-            follower.watch.poke()
-
-        before = signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _interrupt(self, follower: LogFollower) -> None:
+        """Note the first Ctrl-C or SIGTERM, end the program on the second."""
+        self._interrupts += 1
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
+        follower.watch.poke()

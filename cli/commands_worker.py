@@ -29,7 +29,7 @@ def run(
     context: typer.Context,
     slots: Annotated[int | None, typer.Option(metavar="N", min=1, max=1024, help=help_of("worker.slots"))] = None,
     labels: Annotated[list[str] | None, typer.Option(metavar="LABEL...", help=help_of("worker.labels"))] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when nothing is left that is ready for it now.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is ready that it may run.")] = False,
     drain: Annotated[bool, typer.Option("--drain", help="End when nothing is left that it could ever take.")] = False,
     drain_limit: Annotated[str | None, typer.Option(metavar="TIME", help=help_of("worker.drain_limit"))] = None,
     lease: Annotated[

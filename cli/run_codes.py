@@ -31,7 +31,7 @@ _SIGNALS: Final = 128
 
 
 def run_code(result: Result, *, interrupted: bool = False) -> int:
-    """Return the exit code that says how a task came out; `interrupted`: by Ctrl-C of who waits for it."""
+    """Return the exit code that says how a task came out; `interrupted`: by Ctrl-C or SIGTERM of who waits."""
     from crdt.view import Status
     from scheduler.running.job import FailureClass
 

@@ -135,7 +135,7 @@ def _policy_lines(policy: PolicyAnswer) -> Iterator[str]:
     if policy.allowed:
         yield f"  policy     this worker may run it, by its rule {policy.rule!r}"
     else:
-        yield from _block("this worker may not run it", policy.reasons)
+        yield from _block("this worker may not run it, whatever its turn", policy.reasons)
 
 
 def _block(title: str, lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:

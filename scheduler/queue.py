@@ -49,6 +49,8 @@ class Place(StrEnum):
 
     READY = "ready"
     DELAYED = "delayed"
+    GRACE = "grace"
+    """Ready, and left to nearer peers for a while (S4): in the delayed heap, too."""
     HELD = "held"
     """Somebody's claim runs: in the delayed heap, too, until the claim may have ended."""
     ASIDE = "aside"
@@ -101,6 +103,7 @@ class TaskQueue:
         self._delayed: Heap = FibonacciHeap()
         self._ready: Heap = FibonacciHeap()
         self._held: set[TaskKey] = set()
+        self._in_grace: set[TaskKey] = set()
 
     # ---- what it tells
 
@@ -131,6 +134,10 @@ class TaskQueue:
         if self._ready:
             return 0
         return None if least is None else least[0][0]
+
+    def awaits_turn(self) -> bool:
+        """Whether a task is ready that becomes this peer's to take, if no nearer one takes it."""
+        return bool(self._in_grace)
 
     # ---- feeding
 
@@ -264,7 +271,7 @@ class TaskQueue:
                 ready_at = ready_since(seen, first_saw(home, record))
                 if rank is None or ready_at is None:
                     return Standing(Place.ASIDE, needs=seen.unmet)
-                turn = take_at(ready_at, rank, policy)
+                turn = taken_from = take_at(ready_at, rank, policy)
                 if self._accepts is None:
                     if self._lacks_payload(record):
                         turn = max(turn, now + policy.lease_ms)
@@ -273,8 +280,8 @@ class TaskQueue:
                 elif acceptance is Acceptance.LATER:
                     turn = max(turn, now + LATER_MS)
                 if now < turn:
-                    return Standing(Place.DELAYED, turn)
-                return Standing(Place.READY, due_at(take_at(ready_at, rank, policy), record.priority, policy))
+                    return Standing(Place.GRACE if ready_at <= now and turn == taken_from else Place.DELAYED, turn)
+                return Standing(Place.READY, due_at(taken_from, record.priority, policy))
 
     def _lacks_payload(self, record: TaskRecord) -> bool:
         """Tell whether the payload is not in this home yet: the peer leaves the task to others, and looks again."""
@@ -308,10 +315,11 @@ class TaskQueue:
             if node is not None and source is not None:
                 source.delete(node)
             entry.node = None if target is None else target.insert((standing.at, key), key)
-        if standing.place is Place.HELD:
-            self._held.add(key)
-        else:
-            self._held.discard(key)
+        for place, keys in ((Place.HELD, self._held), (Place.GRACE, self._in_grace)):
+            if standing.place is place:
+                keys.add(key)
+            else:
+                keys.discard(key)
 
     def _heap(self, place: Place) -> Heap | None:
         if place is Place.READY:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from scheduler.running.job import FailureClass, Outcome
 from scheduler.running.sandbox import Ended
-from scheduler.workflows.act_log import ActLog
+from scheduler.workflows.act_log import NO_FOLDER, ActLog
 from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED, SingleJob
 
 _STEP_TIMEOUT: Final = "this step has been cancelled"
@@ -121,8 +121,9 @@ def _payload_failure(log: ActLog, ended: Ended) -> tuple[FailureClass, str]:
         return FailureClass.TIMEOUT, "a step ran longer than its timeout-minutes"
     unstarted = _fault(log, _UNSTARTED)
     if unstarted is not None:
-        words = f"a step could not be started, its working-directory or shell is missing: {unstarted}"
-        return FailureClass.PAYLOAD, words
+        return FailureClass.PAYLOAD, f"a step could not be started, its folder or its shell is missing: {unstarted}"
+    if NO_FOLDER in log.faults:
+        return FailureClass.PAYLOAD, f"a step could not be started: {NO_FOLDER}"
     return FailureClass.PAYLOAD, log.faults[0] if log.faults else "a step failed"
 
 

@@ -13,11 +13,15 @@ from typing import Any, Final
 
 from scheduler.running.job import Live, StopSignal
 from scheduler.running.masking import Masker
+from scheduler.workflows.act_shell import NAME as SHELL
 from scheduler.workflows.joined_stop import JoinedStop
 
 LINE_BYTES_MAX: Final = 64 * 1_048_576
 SUMMARY_CHARS_MAX: Final = 1_048_576
 
+_UNSTARTED: Final = re.compile(rf"fork/exec \S*/{SHELL}: no such file or directory")
+"""That program is always there: what is not is the folder to run it in."""
+NO_FOLDER: Final = "its working-directory is not there"
 _EXIT: Final = re.compile(r"exit status (\d{1,3})")
 _RUN: Final = re.compile("⭐ Run (?:Pre|Main|Post) ")
 _NOISE: Final = ("unable to get git", "path/", "Couldn't get a valid docker")
@@ -127,6 +131,7 @@ class ActLog:
             self.results[(str(said.get("stage")), str(ids[0]))] = said["stepResult"]
 
     def _error(self, text: str) -> None:
+        text = NO_FOLDER if _UNSTARTED.fullmatch(text) else text
         found = _EXIT.fullmatch(text)
         if found is None:
             self.faults.append(text)

@@ -72,7 +72,7 @@ class Until(Enum):
     TOLD = auto()
     """Never: it is told to."""
     ONCE = auto()
-    """When nothing is left that is ready for it at that moment."""
+    """When nothing is left that is ready and that it may run; it waits until nearer peers have let that pass."""
     DRAINED = auto()
     """When nothing is left that it could ever take: no task is ready or delayed, and none is held by somebody."""
 
@@ -201,7 +201,9 @@ class Worker:
         if self._options.until is Until.TOLD or not self._found_none:
             return False
         wakes_at = self._queue.wakes_at()
-        return wakes_at is None or (self._options.until is Until.ONCE and wakes_at > self._home.now_ms())
+        if wakes_at is None or self._options.until is Until.DRAINED:
+            return wakes_at is None
+        return wakes_at > self._home.now_ms() and not self._queue.awaits_turn()
 
     def _turn(self, now: float) -> None:
         if not self._home.is_current():

@@ -315,11 +315,12 @@ def test_run_tells_what_no_command_says(program: Program) -> None:
     assert running.returncode == 125
 
 
-def test_ctrl_c_cancels_what_is_run(program: Program) -> None:
-    """The first Ctrl-C cancels the task durably, says so, and ends with 130."""
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_what_is_run_cancels_it(program: Program, asked: signal.Signals) -> None:
+    """The first Ctrl-C or SIGTERM cancels the task durably, says so, and ends with 130."""
     program.ok("init")
     running = started(program, "--", "sleep", "1000")
-    running.send_signal(signal.SIGINT)
+    running.send_signal(asked)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130, err
     assert "Cancelled: its worker stops it" in err

@@ -70,7 +70,7 @@ def test_what_is_denied_says_why_everywhere(program: Program, policy: Path) -> N
     assert answers(program, "plain") == [{"allowed": True, "reasons": [], "rule": "own commands"}]
     reason = "rule 'own commands': it asks for the network, and network is false"
     assert answers(program, "net") == [{"allowed": False, "reasons": [reason], "rule": None}]
-    assert f"this worker may not run it:\n    {reason}" in program.ok("explain", "net").out
+    assert f"this worker may not run it, whatever its turn:\n    {reason}" in program.ok("explain", "net").out
     assert f"This worker may not run it: {reason}" in program.ok("show", "net").out
     assert "1 of these this worker may not run" in program.ok("tasks").err
     policy.write_text(policy.read_text().replace("network = false", "network = true"), encoding="utf-8")

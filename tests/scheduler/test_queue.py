@@ -57,11 +57,13 @@ def test_a_farther_peer_waits_a_grace(desk: Desk) -> None:
     assert sorted(map(str, first)) == ["None", "t"]
     later = queues[first.index(None)]
     assert (later.wakes_at(), later.size()) == (START_MS + POLICY.grace_ms, 1)
+    assert later.awaits_turn()
     desk.now += POLICY.grace_ms - 1
     assert desk.next_id(later) is None
     desk.now += 1
     assert desk.next_id(later) == "t"
     assert later.wakes_at() == 0
+    assert not later.awaits_turn()
 
 
 def test_ranks_shift_with_who_is_heard(desk: Desk) -> None:
@@ -240,6 +242,24 @@ def test_a_held_task_comes_back_when_its_lease_ends(desk: Desk) -> None:
     desk.now = taken.until + POLICY.grace_ms
     assert desk.next_id(queue) == "t"
     assert queue.held() == {}
+
+
+def test_only_a_ready_task_awaits_a_turn(desk: Desk) -> None:
+    """Neither one that begins later, nor one that a nearer peer has taken."""
+    peers = [desk.peer("a"), desk.peer("b")]
+    desk.submit(peers[0], "later", not_before=(START_MS + 60_000) / 1000)
+    queues = {key: TaskQueue(desk.home, key.actor) for key in peers}
+    for queue in queues.values():
+        desk.next_id(queue)
+    assert not any(queue.awaits_turn() for queue in queues.values())
+    desk.submit(peers[0], "t")
+    near = next(key for key, queue in queues.items() if desk.next_id(queue) == "t")
+    (far,) = (queue for key, queue in queues.items() if key is not near)
+    assert desk.next_id(far) is None
+    assert far.awaits_turn()
+    assert desk.take_id(near) == "t"
+    assert desk.next_id(far) is None
+    assert not far.awaits_turn()
 
 
 def test_a_failure_waits_out_its_backoff(desk: Desk) -> None:

@@ -78,4 +78,5 @@ def test_a_folder_that_is_not_there_is_named_as_what_it_is(act: ActBench) -> Non
     """Act only says that a program could not be started."""
     ran = act.run(workflow("- {run: echo ran, working-directory: nowhere}"))
     assert ran.failure is FailureClass.PAYLOAD
-    assert "working-directory or shell is missing" in ran.outcome.error
+    assert ran.outcome.error == "a step could not be started: its working-directory is not there"
+    assert "fork/exec" not in ran.log
