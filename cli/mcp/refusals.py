@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cli.errors import CliError, InputError, details_of, tell
 from cli.exit_codes import ExitCode
@@ -77,6 +78,11 @@ def refused(tool: str, error: Exception) -> CallToolResult:
 def _input_error(error: ValidationError) -> CliError:
     """Return what is wrong with arguments, field by field; the values are not said again."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in faults[:_FAULTS_MAX]]
+    shown = [f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {_words(fault)}" for fault in faults[:_FAULTS_MAX]]
     more = [f"and {len(faults) - _FAULTS_MAX} more"] if len(faults) > _FAULTS_MAX else []
     return InputError("; ".join(shown + more), "see the input schema of the tool")
+
+
+def _words(fault: ErrorDetails) -> str:
+    """Return what is wrong, without the name of our class, which says nothing to a client."""
+    return "Input should be an object" if fault["type"] == "model_type" else fault["msg"]

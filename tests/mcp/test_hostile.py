@@ -60,6 +60,8 @@ BAD_ARGUMENTS: list[tuple[str, Any, str]] = [
         "no claim",
     ),
     ("p2p_list_tasks", {"status": ["gone"]}, "status.0: "),
+    ("p2p_submit_task", task("x", command="make test"), "command: Input should be an object"),
+    ("p2p_submit_task", task("x", command={"argv": "ls"}), "command.argv: "),
     ("p2p_list_tasks", {"limit": 10**9}, "limit: "),
     ("p2p_list_tasks", {"offset": 2**80}, "offset: "),
     ("p2p_get_logs", {"task_id": "steady", "offset": -1}, "offset: "),
