@@ -57,10 +57,17 @@ class Masker:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._forms = frozenset(form for secret in secrets for form in forms_of(secret))
-        self._held_max = 2 * max((len(form.text) for form in self._forms), default=0) + _SLACK
+        self._forms: set[Form] = set()
+        self._held_max = _SLACK
+        for secret in secrets:
+            self.add(secret)
         self._held = b""
         self._covered = 0  # so many bytes of what is held, newlines not counted, belong to a secret whose mask is shown
+
+    def add(self, secret: str) -> None:
+        """Mask one more value, from now on."""
+        self._forms |= forms_of(secret)
+        self._held_max = 2 * max((len(form.text) for form in self._forms), default=0) + _SLACK
 
     @property
     def held_bytes(self) -> int:

@@ -25,6 +25,12 @@ NO_FOLDER: Final = "its working-directory is not there"
 _EXIT: Final = re.compile(r"exit status (\d{1,3})")
 _RUN: Final = re.compile("⭐ Run (?:Pre|Main|Post) ")
 _NOISE: Final = ("unable to get git", "path/", "Couldn't get a valid docker")
+_INDENTED_MASK: Final = re.compile(r"\s*::add-mask::(.*)\s*", re.IGNORECASE)
+"""A command for GitHub, a line like any other for act."""
+_UNKNOWN: Final = "❓"
+"""How act begins what it says of a command that it does not know; for GitHub that is a line like any other."""
+_SILENT: Final = frozenset(("endgroup", "echo", "add-matcher", "remove-matcher"))
+"""Commands that GitHub takes, and act does not."""
 _MARKS: Final = {"error": "error", "warning": "warning", "notice": "note"}
 
 
@@ -55,6 +61,8 @@ class ActLog:
         self.faults: list[str] = []
         """What act says went wrong in the job, beside exit codes."""
         self.summary = ""
+        self.masks: list[str] = []
+        """What steps asked to be masked."""
 
     @property
     def stop(self) -> StopSignal:
@@ -111,11 +119,15 @@ class ActLog:
 
     def _job_line(self, said: dict[str, Any], text: str) -> None:
         if said.get("raw_output"):
+            masked = _INDENTED_MASK.fullmatch(text)
+            if masked is not None:
+                self._mask(masked[1])
+                return
             self._tell(text if text.endswith("\n") else f"{text}\n")
         elif isinstance(said.get("stepResult"), str):
             self._step_ended(said)
         elif isinstance(said.get("command"), str):
-            self._command(said["command"], said)
+            self._command(said["command"], said, text)
         elif _RUN.match(text) and "stage" in said:
             name = _first_line(str(said.get("step", "")))
             self._tell(f"▶ {name}\n" if said["stage"] == "Main" else f"▶ {name} ({str(said['stage']).lower()})\n")
@@ -140,17 +152,25 @@ class ActLog:
             self.exit_code = int(found[1])
             self._tell(f"✗ exit code {found[1]}\n")
 
-    def _command(self, command: str, said: dict[str, Any]) -> None:
-        """Tell what a step said by a workflow command; what it sets is not for the log."""
-        arg = str(said.get("arg", ""))
-        if command in _MARKS:
-            self._tell(f"{_MARKS[command]}: {_where(said.get('kvPairs'))}{arg}\n")
-        elif command == "group":
+    def _command(self, command: str, said: dict[str, Any], text: str) -> None:
+        """Tell what a step said by a workflow command, its name in any case; what it sets is not for the log."""
+        arg, name = str(said.get("arg", "")), command.lower()
+        if name == "add-mask":
+            self._mask(arg)
+        elif name in _MARKS:
+            self._tell(f"{_MARKS[name]}: {_where(said.get('kvPairs'))}{arg}\n")
+        elif name == "group":
             self._tell(f"── {arg}\n")
-        elif command == "ignored":
-            self._tell(f"{str(said.get('raw', '')).rstrip()}\n")
-        elif command == "summary":
+        elif name == "summary":
             self.summary = (self.summary + str(said.get("content", "")))[:SUMMARY_CHARS_MAX]
+        elif name == "ignored" or (text.lstrip().startswith(_UNKNOWN) and name not in _SILENT):
+            self._tell(f"{str(said.get('raw', '')).rstrip()}\n")
+
+    def _mask(self, value: str) -> None:
+        """Mask a value from now on: act does so in the lines that steps print, and nowhere else."""
+        if value.strip():
+            self.masks.append(value)
+            self._masker.add(value)
 
     def _tell(self, text: str) -> None:
         if self.full:

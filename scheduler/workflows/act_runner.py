@@ -7,7 +7,7 @@ code (act_judging). In the job's folder: `source`, what a checkout copies into a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -110,11 +110,12 @@ class ActRunner:
         outcome = judge(prepared.single, log, ended, told, errors, may_skip=prepared.may_skip)
         if outcome.outputs.get(RESULT_OUTPUT) == SKIPPED:
             log.say("The job was skipped: its `if`, or a job it needs that was skipped, says so.")
-        outcome = _bounded(outcome, log, secrets)
+        hidden = (*secrets.values(), *log.masks)
+        outcome = _bounded(replace(outcome, error=mask_text(outcome.error, hidden)), log, hidden)
         if outcome.failure is not None and log.exit_code is None:  # else the log has said it
             log.say(outcome.error)
         log.finish()
-        return _with_summary(outcome, job, log.summary)
+        return _with_summary(outcome, job, mask_text(log.summary, hidden))
 
 
 def _github(job: Job, payload: WorkflowJob) -> dict[str, str]:
@@ -129,11 +130,11 @@ def _github(job: Job, payload: WorkflowJob) -> dict[str, str]:
     }
 
 
-def _bounded(outcome: Outcome, log: ActLog, secrets: Mapping[str, str]) -> Outcome:
+def _bounded(outcome: Outcome, log: ActLog, hidden: Sequence[str]) -> Outcome:
     """Leave out outputs that hold a secret, as GitHub does; fail where they are more than a result may have."""
     outputs = dict(outcome.outputs)
     for name, value in outcome.outputs.items():
-        if mask_text(value, secrets.values()) != value:
+        if mask_text(value, hidden) != value:
             del outputs[name]
             log.say(f"The output {name!r} is left out: it holds a secret.")
     try:
@@ -148,7 +149,7 @@ def _with_summary(outcome: Outcome, job: Job, summary: str) -> Outcome:
         return outcome
     place = job.folder / FOLDER / SUMMARY
     place.unlink(missing_ok=True)
-    place.write_text(mask_text(summary, job.permit.secrets.values()), encoding="utf-8", errors="replace")
+    place.write_text(summary, encoding="utf-8", errors="replace")
     return replace(outcome, files={SUMMARY: place})
 
 

@@ -284,6 +284,38 @@ def test_messages_of_steps(act: ActBench) -> None:
     )
 
 
+def test_what_a_step_masks_is_hidden_everywhere(act: ActBench) -> None:
+    """In lines, annotations, names of steps and the summary; an output that holds it is left out."""
+    ran = act.run(
+        workflow(
+            """
+- id: a
+  run: |
+    echo "::add-mask::topsecretvalue"
+    echo "v=topsecretvalue" >> $GITHUB_OUTPUT
+    echo "topsecretvalue" >> $GITHUB_STEP_SUMMARY
+    echo "::add-mask::first%0Asecond line"; echo "  ::add-mask::indented"; echo "::ADD-MASK::capitals"
+- name: a step ${{ steps.a.outputs.v }}
+  run: |
+    echo "::error::topsecretvalue"; echo "::group::topsecretvalue"
+    printf 'first|second line|indented|capitals\\n'
+""",
+            job="outputs: {v: '${{ steps.a.outputs.v }}'}",
+        )
+    )
+    assert (ran.failure, ran.outputs) == (None, {})
+    assert "▶ a step ***\nerror: ***\n── ***\n***|***|***|***\nThe output 'v' is left out" in ran.log
+    assert ran.outcome.files["summary.md"].read_text() == "***\n"
+
+
+def test_lines_that_only_look_like_commands_are_kept(act: ActBench) -> None:
+    """Whatever act makes of them; those of GitHub are known in any case."""
+    ran = act.run(
+        workflow("- run: |\n    echo '::std::vector::push'\n    echo '::no-such::x'\n    echo '::Error::mixed'")
+    )
+    assert "::std::vector::push\n::no-such::x\nerror: mixed\n" in ran.log
+
+
 def test_a_large_log_comes_whole(act: ActBench) -> None:
     """Tens of thousands of lines and a line of megabytes are in the log, in order."""
     ran = act.run(workflow("- run: seq 1 30000; head -c 2000000 /dev/zero | tr '\\0' x; echo; echo last"))
