@@ -69,6 +69,7 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
         matrix=payload.matrix,
         needs=needs,
         result_path=f"{inside}/{TOLD}",
+        source=f"{Sandbox.seen_as(job.folder, job.permit.level)}/{SOURCE}",
         shell=f"{inside}/{act_shell.NAME}" if all(map(situation.has_program, act_shell.PROGRAMS)) else None,
     )
     _write_files(own, single, payload, job.permit.secrets)

@@ -29,6 +29,24 @@ SKIPPED: Final = "skipped"
 _KEPT: Final = ("permissions", "outputs", "env", "defaults", "if")
 _SHELL: Final = "/bin/sh -e {0}"
 """Of what is ours: found whatever PATH the workflow sets."""
+_PATH: Final = "P2P_CHECKOUT_PATH"
+_KEEPS: Final = "P2P_CHECKOUT_KEEPS"
+_SOURCE: Final = "P2P_CHECKOUT_SOURCE"
+_CHECKOUT: Final = rf"""PATH=/usr/local/bin:/usr/bin:/bin
+top=$(pwd -P)
+case ${_PATH} in /*) to=${_PATH} ;; *) to=$top/${_PATH} ;; esac
+to=$(realpath -m -- "$to")
+case $to/ in
+  "$top"/*) ;;
+  *) printf 'path: %s is not within the work folder\n' "${_PATH}"; exit 1 ;;
+esac
+mkdir -p -- "$to"
+if [ "${_KEEPS}" = false ]; then
+  for one in "$to"/* "$to"/.[!.]* "$to"/..?*; do rm -rf -- "$one"; done
+fi
+cp -a --remove-destination -- "${_SOURCE}/." "$to"
+printf 'ref=%s\ncommit=%s\n' "$GITHUB_REF" "$GITHUB_SHA" >> "$GITHUB_OUTPUT"
+"""
 _TELLER: Final = "p2p-teller"
 _TOLD: Final = "P2P_END_OF_RESULT"
 _NAME_CHARS_MAX: Final = 80
@@ -76,11 +94,13 @@ def single_job(
     matrix: Mapping[str, Any],
     needs: Mapping[str, Need],
     result_path: str,
+    source: str,
     shell: str | None = None,
 ) -> SingleJob:
     """Return the file with one job of a workflow.
 
-    `result_path` is where the teller writes, `shell` the program of act_shell, both as the run sees them.
+    `result_path` is where the teller writes, `source` the folder a checkout copies, `shell` the program of act_shell,
+    all as the run sees them.
 
     The workflow has passed the strict check. `needs` has every job that the job needs.
     """
@@ -89,7 +109,7 @@ def single_job(
     while teller in workflow.jobs:
         teller += "_"
     jobs: dict[str, Any] = {need: _stub(of) for need, of in needs.items()}
-    steps = [_step(workflow, content, index, shell) for index in range(len(content["steps"]))]
+    steps = [_step(workflow, content, index, shell, source) for index in range(len(content["steps"]))]
     jobs[job] = _job(content, matrix, list(needs)) | {"steps": steps}
     jobs[teller] = _teller(job, result_path)
     top: dict[str, Any] = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
@@ -162,7 +182,9 @@ def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]
     return job
 
 
-def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None) -> dict[str, Any]:
+def _step(
+    workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None, source: str
+) -> dict[str, Any]:
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
     found = _as_meant(step)
@@ -174,11 +196,17 @@ def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str
         through = wrapped(shell, _shell_of(workflow, content, step))
         found |= {} if through is None else {"shell": through}
     if isinstance(uses, str) and CHECKOUT.fullmatch(uses.strip()):
-        path = step.get("with", {}).get("path") if isinstance(step.get("with"), dict) else None
-        found.pop("with", None)
-        if path:
-            found["with"] = {"path": path}
+        return _checkout(found, source)
     return found
+
+
+def _checkout(step: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return a step that puts the task's source where a checkout would: act's own writes over what is there."""
+    found = {key: value for key, value in step.items() if key not in {"uses", "with"}}
+    said = step.get("with") if isinstance(step.get("with"), dict) else {}
+    own = {_SOURCE: source, _PATH: str(said.get("path") or "."), _KEEPS: str(str(said.get("clean")).lower() == "false").lower()}
+    env = {**(step.get("env") or {}), **own}
+    return found | {"run": _CHECKOUT, "shell": _SHELL, "working-directory": "${{ github.workspace }}", "env": env}
 
 
 def _shell_of(workflow: Workflow, content: Mapping[str, Any], step: Mapping[str, Any]) -> Any:

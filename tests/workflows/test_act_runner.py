@@ -219,6 +219,30 @@ def test_checkout_is_the_source(act: ActBench) -> None:
     assert ran.log.endswith("inhalt ö\n")
 
 
+def test_a_checkout_leaves_nothing_of_what_was_there(act: ActBench) -> None:
+    """Nor anything outside the work folder; `clean: false` leaves what the source does not have."""
+    ran = act.run(
+        workflow(
+            """
+- run: printf 'line1\\nline2 longer\\n' > script.sh; mkdir -p old/.x; touch .old ..old
+- {uses: Actions/Checkout@v4, id: co}
+- run: cat script.sh; ls -A; echo '[${{ steps.co.outputs.ref }}] [${{ steps.co.outputs.commit }}]'
+- {uses: actions/checkout@v4, with: {path: "${{ github.workspace }}/src"}}
+- run: touch src/mine
+- {uses: actions/checkout@v4, with: {path: src, clean: false}}
+- run: ls -A src
+- {uses: actions/checkout@v4, with: {path: "${{ env.OUT }}"}, env: {OUT: ../out}}
+"""
+        ),
+        source={"script.sh": "echo ok\n"},
+        sha="ab" * 20,
+    )
+    assert (ran.failure, ran.outcome.exit_code) == (FailureClass.PAYLOAD, 1)
+    assert f"\necho ok\nscript.sh\n[refs/heads/main] [{'ab' * 20}]\n" in ran.log
+    assert "\nmine\nscript.sh\n" in ran.log
+    assert "../out is not within the work folder" in ran.log
+
+
 COMPOSITE = """
 name: greet
 inputs: {who: {default: nobody}}
