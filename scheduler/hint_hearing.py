@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from crdt.state_root import REDUCER_VERSION
 from ledger.acceptance import Refusal, check_alone
-from ledger.cid import Cid
+from ledger.cid import CODEC_RAW, Cid
 from ledger.database import Database, StoreFullError, StoreReadOnlyError
 from ledger.hint_gate import HintGate, differs
 from ledger.hints import Hint, HintError
@@ -34,7 +34,8 @@ class Hearing:
         home: a home of its own, since hints come in a thread of their own.
         network: the network database, likewise.
         say: tells the operator of peers that disagree.
-        want: called with what a hint leads to, where it names heads that are not known here.
+        want: called with where to ask: what a hint leads to that names heads not known here, and who sent news that
+            links blobs that are not here.
     """
 
     def __init__(self, home: Home, network: Database, say: Say, want: Callable[[Endpoint], None]) -> None:
@@ -100,6 +101,12 @@ class Hearing:
             if new:
                 with home.writing():
                     home.intake.offer(new, home.now_ms())
+            with home.reading():
+                links = {cid for one in new for cid in one.event.blobs if cid.codec == CODEC_RAW}
+                lacks = not all(map(home.intake.blobs.has, links))
+        if lacks:  # news has no room for what its events link
+            with suppress(EndpointError):
+                self._want(parse_endpoint(f"/p2p/{sender}"))
         return True
 
     def _is_member(self, actor: ActorKey) -> bool:

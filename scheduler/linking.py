@@ -136,7 +136,8 @@ class Linker:
             self._swap_hints(carrier, dial)
             state = fetch_state(carrier, replica)
             with home.reading():
-                if state.heads == home.board.heads:
+                # Events come by the topic alone, too; what they link comes by asking only.
+                if state.heads == home.board.heads and not home.intake.blobs.wanted(most=1):
                     return state, _contradiction(state, carrier.url, home.board.state_root())
         done = sync_with(replica, carrier, home.now_ms)
         refused, useless = done.pulled.taken.refused, done.pulled.useless

@@ -29,7 +29,8 @@ SKIPPED: Final = "skipped"
 _KEPT: Final = ("permissions", "outputs", "env", "defaults", "if")
 _SHELL: Final = "/bin/sh -e {0}"
 """Of what is ours: found whatever PATH the workflow sets."""
-_PATH: Final = "P2P_CHECKOUT_PATH"
+_PATH: Final = "INPUT_PATH"
+"""By this name, as an input: act computes those when it knows the other variables of the step."""
 _KEEPS: Final = "P2P_CHECKOUT_KEEPS"
 _SOURCE: Final = "P2P_CHECKOUT_SOURCE"
 _CHECKOUT: Final = rf"""PATH=/usr/local/bin:/usr/bin:/bin
@@ -182,9 +183,7 @@ def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]
     return job
 
 
-def _step(
-    workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None, source: str
-) -> dict[str, Any]:
+def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None, source: str) -> dict[str, Any]:
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
     found = _as_meant(step)
@@ -203,8 +202,13 @@ def _step(
 def _checkout(step: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return a step that puts the task's source where a checkout would: act's own writes over what is there."""
     found = {key: value for key, value in step.items() if key not in {"uses", "with"}}
-    said = step.get("with") if isinstance(step.get("with"), dict) else {}
-    own = {_SOURCE: source, _PATH: str(said.get("path") or "."), _KEEPS: str(str(said.get("clean")).lower() == "false").lower()}
+    given = step.get("with")
+    said = given if isinstance(given, dict) else {}
+    own = {
+        _SOURCE: source,
+        _PATH: str(said.get("path") or "."),
+        _KEEPS: str(str(said.get("clean")).lower() == "false").lower(),
+    }
     env = {**(step.get("env") or {}), **own}
     return found | {"run": _CHECKOUT, "shell": _SHELL, "working-directory": "${{ github.workspace }}", "env": env}
 

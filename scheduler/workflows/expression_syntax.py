@@ -65,10 +65,12 @@ class Filtered:
     Args:
         context: the name it begins with, in small letters; "" for a value that is computed.
         steps: what is taken from that, each a name in small letters or `FILTER`; `COMPUTED` for what stands in `[]`.
+        within: the function whose argument it is in, in small letters, "" for none.
     """
 
     context: str
     steps: tuple[str, ...]
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class _Parser:
         self.calls: list[Call] = []
         self.filtered: list[Filtered] = []
         self.has_row = False
+        self._within = [""]
         self._tokens = tokens
         self._at = 0
         self._depth = 0
@@ -195,12 +198,14 @@ class _Parser:
             raise ExpressionSyntaxError(f"a value is missing {self._before_next()}")
         steps = tuple(self._steps())
         if FILTER in steps:
-            self.filtered.append(Filtered(context, steps))
+            self.filtered.append(Filtered(context, steps, self._within[-1]))
 
     def _named(self, name: str) -> str:
         """Return the context that a name is, "" for a function that is called."""
         if self._takes("("):
+            self._within.append(name.lower())
             self.calls.append(Call(name, self._arguments()))
+            self._within.pop()
             return ""
         if name.lower() in _WORDS and name not in _WORDS:
             raise ExpressionSyntaxError(f"{name!r} is nothing", f"write {name.lower()}")

@@ -30,11 +30,12 @@ def judge_meaning(inner: str, read: Expression, names: Names) -> Iterator[Doubt]
 
 
 def _judge_filter(path: Filtered, names: Names) -> Iterator[Doubt]:
-    """Judge a `.*`: act keeps maps as they are, has null for what is missing, and takes an item of the whole list."""
+    """Judge a `.*`: act keeps maps as they are, has their values in no order, and null for what is missing."""
+    is_asked = path.context == "needs" and path.within == "contains"
     match path.steps:
-        case ("*", "result") if path.context == "needs":
+        case ("*", "result") if is_asked:
             return
-        case ("*", "outputs", name) if path.context == "needs" and name not in {"*", COMPUTED}:
+        case ("*", "outputs", name) if is_asked and name not in {"*", COMPUTED}:
             lacking = sorted(need for need, outputs in names.needs.items() if name not in outputs)
             if lacking:
                 words = (
@@ -47,4 +48,4 @@ def _judge_filter(path: Filtered, names: Names) -> Iterator[Doubt]:
         case _:
             written = "".join(one if one == COMPUTED else f".{one}" for one in path.steps)
             words = f"act does not read `.*` as GitHub does: {path.context}{written}"
-            yield Doubt(Rule.MEANING, words, "name the values one by one; needs.*.result is read")
+            yield Doubt(Rule.MEANING, words, "name the values one by one; contains(needs.*.result, …) is read")

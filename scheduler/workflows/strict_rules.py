@@ -69,5 +69,5 @@ TITLES: Final[dict[Rule, str]] = {
     Rule.SECRETS: "a secret that this run was not granted",
     Rule.SOURCE: "a checkout where the task carries no source",
     Rule.PLACE: "an expression where none can stand, or that names what is not known there",
-    Rule.MEANING: "an expression that act computes otherwise: `.*` but of needs, a row of comparisons",
+    Rule.MEANING: "an expression that act computes otherwise: `.*` but in contains(needs.*.…), a row of comparisons",
 }

@@ -61,13 +61,13 @@ IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
         ),
         (
             "S5",
-            "due_at(take_at(ready_at, rank, policy), record.priority, policy))",
+            "due_at(taken_from, record.priority, policy))",
             "ready_at)",
             f"{_QUEUE}::test_ready_tasks_come_by_due_then_key",
         ),
         (
             "S1",
-            "due_at(take_at(ready_at, rank, policy), record.priority, policy))",
+            "due_at(taken_from, record.priority, policy))",
             "due_at(ready_at, record.priority, policy))",
             f"{_QUEUE}::test_each_peer_begins_with_what_it_is_nearest_to",
         ),

@@ -262,9 +262,15 @@ def test_skewed_clocks(machines: Machines) -> None:
         with ahead.reading():
             early = ahead.board.heads
     with Home.open(bob.folder, clock=lambda: wall_clock_ms() - 3_000) as late:
+        wait_for("its admission is not ahead of its clock any more", partial(_is_admitted, late, bob.key))
         actions.submit(late, bob.key, actions.request_of(P2PTask("late", "w", "n", [WorkflowTag.P2P_ONLY])))
     agree(alice, bob, carol, holding=[*said, *early])
     assert {"on time", "ahead", "late"} <= alice.task_ids()
+
+
+def _is_admitted(home: Home, key: SigningKey) -> bool:
+    with home.reading():
+        return home.members.grant_for(key.actor) is not None
 
 
 def _start_skewed(machine: Machine, skew_ms: int) -> None:

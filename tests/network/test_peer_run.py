@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from functools import partial
 
 from tests.support.kubo import wait_for
 from tests.support.peers import Machine, Machines
@@ -43,6 +45,34 @@ def test_the_quick_start_across_machines(machines: Machines) -> None:
     assert peers
     assert peers["name"] == "bob"
     assert daemon.terminate() == 0
+
+
+def test_what_events_link_comes_by_itself(machines: Machines) -> None:
+    """Files, results and logs, though the events that link them come whole by the topic, again and again."""
+    alice = machines.found("alice")
+    alice.start()
+    bob = machines.entered("bob", alice)
+    bob.start()
+    alice.until("bob is heard", lambda: _heard(alice, bob))
+    bob.until("alice is heard", lambda: _heard(bob, alice))
+    for number in range(3):
+        name = f"t{number}"
+        (alice.folder / "in").write_bytes(random.Random(number).randbytes(100_000))
+        alice.program.ok(
+            "submit", "--task-id", name, "--workflow-id", "w", "--name", "n", "--tags", "p2p-only",
+            "--put", str(alice.folder / "in"), "--", "sha256sum", "in",
+        )  # fmt: skip
+        bob.until("all it links is there", partial(_has_whole, bob, name))
+        (bob.folder / "out").write_bytes(random.Random(number).randbytes(200_000))
+        wait_for("bob's turn", lambda: bob.program.json("next")["task"])
+        bob.program.ok("complete", "--task-id", name, "--output", str(bob.folder / "out"))
+        alice.until("the result is there", partial(_has_whole, alice, name, done=number + 1))
+
+
+def _has_whole(machine: Machine, name: str, done: int = 0) -> bool:
+    with machine.home.reading():
+        lacks = machine.home.intake.blobs.wanted()
+    return name in machine.task_ids() and _done(machine) >= done and not lacks
 
 
 def _done(machine: Machine) -> int:

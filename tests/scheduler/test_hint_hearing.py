@@ -15,6 +15,8 @@ from ledger.hints import decode_hint, sign_hint
 from ledger.keys import SigningKey
 from ledger.network_tables import open_network
 from ledger.news import encode_news
+from ledger.operations import Attachment, Spec
+from scheduler.actions import SubmitRequest, submit
 from scheduler.endpoints import Endpoint, Endpoints
 from scheduler.hint_hearing import Hearing
 from scheduler.hint_making import GAP_MS, HintMaker, Reach, Rhythm
@@ -146,6 +148,22 @@ def test_news_is_taken_in_and_judged_as_anything(ear: Ear) -> None:
     assert ear.hearing.hear_news(encode_news(ear.desk.home.ledger, [block[:-1]]) or b"", NODE)
     assert ear.hearing.dropped["H8"] == 1
     assert not ear.hearing.hear_news(ear.hint(), NODE)
+
+
+def test_what_news_links_is_asked_for_where_it_came_from(ear: Ear) -> None:
+    """News has no room for blobs, and once its events are here nothing else would ask for them."""
+    data = b"a payload of its own"
+    blob = Cid.of_raw(data)
+    spec = Spec("task", "w", "task", ("p2p-only",), payload=Attachment("text/plain", blob=blob, size=len(data)))
+    record = submit(ear.there.home, ear.there.peer("b"), SubmitRequest(spec, blobs={blob: data}))[0].record
+    with ear.there.home.reading():
+        block = ear.there.home.events.find_block(record.submits[0])
+    assert block is not None
+    news = encode_news(ear.desk.home.ledger, [block]) or b""
+    assert ear.hearing.hear_news(news, NODE)
+    assert [one.address for one in ear.wanted] == [f"/p2p/{NODE}"]
+    assert ear.hearing.hear_news(news, NODE)  # which is none any more
+    assert len(ear.wanted) == 1
 
 
 def test_who_speaks_for_a_home(ear: Ear) -> None:

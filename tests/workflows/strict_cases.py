@@ -197,7 +197,8 @@ CASES: tuple[Case, ...] = (
     *(
         Case("W26", "jobs.j.steps[0].run", NEEDS % expression, words, True, printed)
         for expression, words, printed in (
-            ("join(needs.*.outputs.o)", "without 'o'", "[x,]\n"),
+            ("contains(needs.*.outputs.o, '')", "without 'o'", "[true]\n"),
+            ("join(needs.*.result)", "needs.*.result", "[success,success]\n"),
             ("join(needs.*)", "needs.*", "[Object]\n"),
             ("contains(inputs.*, 'v')", "inputs.*", "[false]\n"),
             ("join(matrix.*)", "matrix.*", "[Object]\n"),

@@ -127,7 +127,7 @@ def test_calls_are_told_with_their_values() -> None:
 def test_what_act_reads_otherwise_is_told() -> None:
     """Paths with a filter, and rows of comparisons; brackets, calls and operators part them."""
     read = read_expression("join(Needs.*.outputs[x].o) && fromJSON('[]').*.a || needs.a.b")
-    assert read.filtered == (Filtered("needs", ("*", "outputs", "[]", "o")), Filtered("", ("*", "a")))
+    assert read.filtered == (Filtered("needs", ("*", "outputs", "[]", "o"), "join"), Filtered("", ("*", "a")))
     assert [
         read_expression(text).has_row
         for text in ("1 < 2 == 3", "1 == 2 && 3 < 4 != 5", "1 == 2 && 3 == 4", "(1 == 2) == 3", "f(1 == 2, 3 == 4)")
