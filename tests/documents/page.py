@@ -54,6 +54,10 @@ class Example:
     until: str | None
 
 
+_ENDED_WELL: Final = (None, 0, 128 + signal.SIGTERM, 128 + signal.SIGKILL, -signal.SIGTERM, -signal.SIGKILL)
+"""What is in the background runs on to the end of its page, or is ended by a later example."""
+
+
 def examples(page: Path) -> Iterator[Example]:
     """Yield the examples of a page that are to be run; raise PageError at one that does not say how."""
     source = page.read_text(encoding="utf-8")
@@ -73,6 +77,7 @@ def examples(page: Path) -> Iterator[Example]:
 def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
     """Run all examples of a page in `folder`; return how many. Raises PageError at the first that fails."""
     count = 0
+    background: list[tuple[str, subprocess.Popen[bytes]]] = []
     with _nodes(folder), _processes() as started:
         for example in examples(page):
             count += 1
@@ -80,6 +85,8 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
             began = time.monotonic()
             while True:
                 code, printed = _run(example, folder, environment, started)
+                if example.background:
+                    background.append((where, started[-1]))
                 if example.until is None:
                     if code != example.code:
                         raise PageError(f"{where} ended with {code}, not {example.code}:\n{printed}")
@@ -89,6 +96,9 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
                 if time.monotonic() - began > DEADLINE_S:
                     raise PageError(f"{where} did not come to print {example.until!r}; last ({code}):\n{printed}")
                 time.sleep(_RETRY_S)  # between two tries of a condition with a deadline
+        for where, process in background:
+            if process.poll() not in _ENDED_WELL:
+                raise PageError(f"{where} ended by itself with {process.returncode}")
     return count
 
 
