@@ -75,6 +75,8 @@ class _Step:
 
     def run(self) -> int:
         """Do it; return the code to end with."""
+        from scheduler.place import DATABASE_NAME
+
         inputs = self._inputs
         wait = inputs.flag("wait")
         timeout = inputs.text("timeout")
@@ -82,6 +84,11 @@ class _Step:
             raise InputError("input timeout says how long to wait, and wait is not true")
         timeout_s = None if timeout is None else seconds_of(timeout)
         light = find_light(self._session, None, inputs.lines("via"))
+        if light is None and not (self._session.folder / DATABASE_NAME).exists():
+            raise InputError(
+                "there is no ledger here: the task would be in one that ends with this runner, and no peer has",
+                "give the step P2P_WORKFLOW_KEY and P2P_WORKFLOW_LEDGER from secrets, or a peer's P2P_WORKFLOW_HOME",
+            )
         if light is not None and wait and not light.places():
             raise InputError("nobody can be asked about the task", "name a peer's URL in the ledger token, or in via")
         file = inputs.text("workflow")

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from scheduler.home import Home
     from scheduler.working.policy import WorkerPolicy
 
+_ALONE = (
+    "No peer has it, and it ends with the runner: set P2P_WORKFLOW_KEY and P2P_WORKFLOW_LEDGER from secrets, or "
+    "P2P_WORKFLOW_HOME of a home that stays"
+)
 FIRST_USE = "Made a private ledger with one owner, you, in {folder}; `init --from` would have entered an existing one."
 
 
@@ -86,6 +90,8 @@ class Session:
         with home:
             if founded:
                 self.output.note(FIRST_USE.format(folder=home.folder))
+                if os.environ.get("GITHUB_ACTIONS") == "true":  # whose log shows this line as a warning
+                    self.output.note(f"::warning title=A ledger of this runner alone::{_ALONE}")
             yield home
 
     def _check_for_token(self) -> None:

@@ -297,6 +297,18 @@ def test_without_secrets_nothing_is_submitted(team: Team) -> None:
     assert team.runner.user_files == []
 
 
+@pytest.mark.parametrize("kept", [(), ("P2P_WORKFLOW_KEY",)])
+def test_without_a_ledger_none_is_made(team: Team, kept: tuple[str, ...]) -> None:
+    """The task would be in a ledger that ends with the runner, and the step would say it is submitted."""
+    lines = with_action("tags: p2p-only", "command: make").splitlines()
+    named = [line for line in lines if "secrets.P2P" in line and not any(f"{one}:" in line for one in kept)]
+    text = "\n".join(line for line in lines if line not in named)
+    ran = team.runner.run(text if kept else text.replace("env:\njobs:", "jobs:"))
+    assert ran.code != 0
+    assert "there is no ledger here" in ran.out
+    assert "Made a private ledger" not in ran.out
+
+
 def test_files_of_the_repository_go_with_it(team: Team) -> None:
     """`put` takes files of the work tree; their parts are at the peer with the event."""
     ran = team.runner.run(with_action("command: sh action.yml", "put: action.yml=in/action.yml"))
