@@ -18,6 +18,7 @@ from scheduler.running.sandbox import Sandbox, clean_environment
 from scheduler.workflows import act_shell
 from scheduler.workflows.act_needs import needs_of
 from scheduler.workflows.act_program import write_nothing
+from scheduler.workflows.act_twice import check_twice
 from scheduler.workflows.act_workflow import SKIPPED, SingleJob, single_job
 from scheduler.workflows.findings import Finding, WorkflowRefusedError
 from scheduler.workflows.matrix import legs_of
@@ -58,6 +59,14 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
     situation = _situation(job, payload, source)
     refuse_faults(workflow, payload, situation)
     needs = needs_of(payload, workflow, job.inputs)
+    values = {
+        "inputs": tuple(payload.inputs.values()),
+        "github": (payload.ref, *payload.inputs.values()),
+        "needs": tuple(value for need in needs.values() for value in need.outputs.values()),
+        "secrets": tuple(job.permit.secrets.values()),
+    }
+    if twice := list(check_twice(workflow, payload.job, values)):
+        raise WorkflowRefusedError(twice)
     write_inputs(job, Sandbox.seen_as(job.folder, job.permit.level))
     own = job.folder / FOLDER
     own.mkdir(parents=True)

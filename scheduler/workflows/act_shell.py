@@ -2,7 +2,9 @@
 
 Act runs a step at a terminal: whatever reads its input waits for ever, programs ask, page and colour; and when the step
 ends, the kernel hangs up on what it left in the background for the next steps. Behind this program a script reads from
-nothing, prints to a pipe, and has a session of its own. Steps within composite actions, and node's, do without.
+nothing, prints to a pipe, and has a session of its own; and what it leaves in the files for outputs and variables fails
+the step where it cannot be read, as on GitHub: act goes on without it, and computes what looks like an expression.
+Steps within composite actions, and node's, do without.
 """
 
 from __future__ import annotations
@@ -24,6 +26,41 @@ coproc P { LC_ALL=C sed "/$end\$/{s///;/^\$/Q;q}" >&9; exec setsid cat >/dev/nul
 exec 7<&"${P[0]}" 6>&"${P[1]}" {P[0]}<&- {P[1]}>&-
 setsid --wait "$@" </dev/null >&6 2>&1 6>&- 7<&- 9>&-
 code=$?
+LC_ALL=C
+for name in GITHUB_OUTPUT GITHUB_ENV GITHUB_STATE; do
+  file=${!name}
+  [ -s "$file" ] || continue
+  fault= until= within= kept= blank=
+  while IFS= read -r line || [ -n "$line" ]; do
+    [ "${line: -1}" = $'\r' ] && line=${line:0:${#line}-1}
+    [ "$name" = GITHUB_ENV ] && case $line in *'${{'*) fault='${{ in it would be computed' ;; esac
+    if [ -z "$within$line" ]; then
+      blank=yes
+      continue
+    fi
+    kept+=$line$'\n'
+    if [ "$within" ]; then
+      [ "$line" = "$until" ] && within=
+      continue
+    fi
+    head=${line:0:1024}  # of a megabyte bash takes minutes to cut off what a pattern says
+    key=${head%%=*} before=${head%%<<*}
+    if [ "${#before}" -lt "${#key}" ]; then
+      until=${head#*<<} within=yes key=$before
+      [ "$until" ] || fault="no delimiter in '${line:0:80}'"
+    elif [ "$key" = "$line" ]; then
+      fault="invalid format '${line:0:80}'"
+    fi
+    [ "$key" ] || fault="no name in '${line:0:80}'"
+    [ "$fault" ] && break
+  done < "$file"
+  [ "$within" ] && fault=${fault:-"the delimiter '$until' does not come"}
+  [ "$blank" ] && [ -z "$fault" ] && printf %s "$kept" > "$file"  # act takes an empty line for a fault
+  [ "$fault" ] || continue
+  printf 'error: %s cannot be read: %s\n' "$name" "$fault" >&6
+  : > "$file"
+  [ $code = 0 ] && code=1
+done
 printf '%s\n' "$end" >&6
 exec 6>&-
 read -r -u 7

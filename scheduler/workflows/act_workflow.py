@@ -50,6 +50,7 @@ printf 'ref=%s\ncommit=%s\n' "$GITHUB_REF" "$GITHUB_SHA" >> "$GITHUB_OUTPUT"
 """
 _TELLER: Final = "p2p-teller"
 _TOLD: Final = "P2P_END_OF_RESULT"
+_SET_BY_ACT: Final = ("CI", "ImageOS")
 _NAME_CHARS_MAX: Final = 80
 _INT_DIGITS: Final = 15
 """Whole numbers with more of them GitHub writes as powers of ten."""
@@ -187,6 +188,9 @@ def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
     found = _as_meant(step)
+    own = _overwritten(workflow, content)
+    if own:
+        found["env"] = {**own, **(found.get("env") or {})}
     # Act computes names too early, of steps that are left out too, and what cannot be computed yet is no fault.
     if "name" not in step or any(_MAY_FAIL.search(span.inner) for span in find_expressions(str(step["name"]))):
         found["name"] = _name(index, step)
@@ -197,6 +201,13 @@ def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str
     if isinstance(uses, str) and CHECKOUT.fullmatch(uses.strip()):
         return _checkout(found, source)
     return found
+
+
+def _overwritten(workflow: Workflow, content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of the file and the job that act sets itself, whatever they say, but not those of a step."""
+    maps = (place.get("env") for place in (workflow.content, content))
+    said = {name: value for one in maps if isinstance(one, dict) for name, value in one.items()}
+    return {name: render_value(said[name]) for name in _SET_BY_ACT if name in said}
 
 
 def _checkout(step: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,10 +21,12 @@ _NODE: Final = frozenset(("node12", "node16", "node20", "node24"))
 _CHECKOUT: Final = "actions/checkout@"
 
 
-def check_local_action(uses: str, checked_out: Sequence[str], at: Situation, depth: int = 0) -> Iterator[Finding]:
+def check_local_action(
+    uses: str, checked_out: Sequence[str], at: Situation, given: Mapping[str, Any], depth: int = 0
+) -> Iterator[Finding]:
     """Yield what is wrong with an action; a finding without a path is about the step that uses it.
 
-    `checked_out`: the folders into which the source was checked out.
+    `checked_out`: the folders into which the source was checked out; `given`: the inputs that the step gives.
     """
     if depth > DEPTH_MAX:
         yield _of_step(Rule.LOCAL_ACTION, "actions use one another without end")
@@ -44,6 +46,7 @@ def check_local_action(uses: str, checked_out: Sequence[str], at: Situation, dep
         yield replace(error.finding, rule=Rule.LOCAL_ACTION)
         return
     yield from _check_values(action)
+    yield from _check_defaults(action, at, {name.lower() for name in given})
     yield from _check_runs(action, action.content.get("runs"), checked_out, at, depth)
 
 
@@ -86,6 +89,15 @@ def _check_values(action: Workflow) -> Iterator[Finding]:
                 yield action.error(Rule.LOCAL_ACTION, where, words, "put it in quotes, as it is meant")
 
 
+def _check_defaults(action: Workflow, at: Situation, given: set[str]) -> Iterator[Finding]:
+    """Judge the defaults that count, as what a step would say."""
+    inputs = action.content.get("inputs")
+    for name, said in inputs.items() if isinstance(inputs, dict) else ():
+        if name.lower() not in given and isinstance(said, dict) and isinstance(said.get("default"), str):
+            where = ("inputs", name, "default")
+            yield from check_expressions(action, where, said["default"], Names(action), at)
+
+
 def _check_runs(
     action: Workflow, runs: Any, checked_out: Sequence[str], at: Situation, depth: int
 ) -> Iterator[Finding]:
@@ -116,9 +128,14 @@ def _check_step(
         return
     place = (*where, "uses")
     if uses.startswith("./"):
-        for finding in check_local_action(uses, checked_out, at, depth + 1):
+        given = step.get("with")
+        within = given if isinstance(given, dict) else {}
+        for finding in check_local_action(uses, checked_out, at, within, depth + 1):
             yield finding if finding.path else action.error(finding.rule, place, finding.words, finding.advice)
     elif uses.lower().startswith("docker://"):
         yield action.error(Rule.DOCKER_ACTION, place, "there is no docker here")
-    elif not uses.lower().startswith(_CHECKOUT):
+    elif uses.lower().startswith(_CHECKOUT):
+        words = "a checkout within an action: act writes over what is there, and reads past its options"
+        yield action.error(Rule.CHECKOUT, place, words, "check out in a step of the job")
+    else:
         yield action.error(Rule.REMOTE_ACTION, place, f"{uses[:100]!r} would have to be fetched from GitHub")

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from scheduler.workflows.expressions import condition, find_expressions
+from scheduler.workflows.expressions import condition
 from scheduler.workflows.findings import Finding, in_order
+from scheduler.workflows.matrix import fill_in, legs_of
 from scheduler.workflows.reading import KeyPath, Workflow, texts_listed
 from scheduler.workflows.strict_expressions import Names, check_expressions
 from scheduler.workflows.strict_rules import Rule
@@ -119,25 +120,9 @@ def _machine(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) -> 
 
 def _other_system(workflow: Workflow, where: KeyPath, text: str) -> str | None:
     """Return the label of another system that a text is, or comes to for a leg of the matrix."""
-    spans = list(find_expressions(text))
-    texts = [text]
-    if spans and spans[0].inner.strip().lower().startswith("matrix."):
-        name = spans[0].inner.strip()[len("matrix.") :].lower()
-        texts = list(_matrix_values(workflow.jobs[str(where[1])], name))
+    legs, _ = legs_of(workflow, str(where[1]))
+    texts = [fill_in(text, leg.values) for leg in legs] or [text]
     return next((one.strip() for one in texts if _OTHER_SYSTEM.fullmatch(one.strip())), None)
-
-
-def _matrix_values(content: Mapping[str, Any], name: str) -> Iterator[str]:
-    strategy = content.get("strategy")
-    matrix = strategy.get("matrix") if isinstance(strategy, dict) else None
-    if not isinstance(matrix, dict):
-        return
-    included = matrix.get("include")
-    maps = [one for one in included if isinstance(one, dict)] if isinstance(included, list) else []
-    for content_of in (matrix, *maps):
-        for key, value in content_of.items():
-            if key.lower() == name:
-                yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
 
 
 def _promises(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ _OF_STEP: Final[Mapping[str, Place]] = {
     "shell": _NONE,
 }
 _IN_ACTION: Final = _RUNNING - {"needs", "vars"}
+_DEFAULT: Final = Place(frozenset(("github", "strategy", "matrix", "job", "runner")), _HASH)
 _OF_ACTION_STEP: Final[Mapping[str, Place]] = {
     "if": Place(_IN_ACTION, {**_HASH, **_STATUS}),
     "id": _NONE,
@@ -74,7 +75,7 @@ _OF_ACTION_STEP: Final[Mapping[str, Place]] = {
 
 
 def place_of(where: KeyPath) -> Place:
-    """Return what may stand at a key of a workflow file, or at one of a step of an action."""
+    """Return what may stand at a key of a workflow file, or at one of an action's inputs and steps."""
     match where:
         case ("jobs", _, "steps", _, key, *_):
             return _OF_STEP.get(str(key), _STEP)
@@ -82,6 +83,8 @@ def place_of(where: KeyPath) -> Place:
             return _OF_JOB.get(str(key), _NONE)
         case ("runs", "steps", _, key, *_):
             return _OF_ACTION_STEP.get(str(key), Place(_IN_ACTION, _HASH))
+        case ("inputs", _, "default"):
+            return _DEFAULT
         case (key, *_):
             return _OF_FILE.get(str(key), _NONE)
         case _:

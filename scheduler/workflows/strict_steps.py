@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -30,6 +31,7 @@ _OWN: Final[Mapping[str, re.Pattern[str]]] = {
     "ref": re.compile(r"\$\{\{\s*github\.(ref|sha|ref_name|head_ref)\s*\}\}", re.IGNORECASE),
 }
 """What a checkout may name, since it is what the task's source is."""
+_WORKSPACE: Final = re.compile(r"^\$\{\{\s*github\.workspace\s*\}\}/", re.IGNORECASE)
 _ID: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
 _OFF: Final = re.compile(r"^\s*(?:echo\s+)?[\"']?::(set-env|add-path)\b", re.MULTILINE)
 _PROGRAMS: Final[Mapping[str, str]] = {"python": "python", "pwsh": "pwsh", "sh": "sh", "bash": "sh"}
@@ -133,15 +135,21 @@ class StepCheck:
             words = "there is no docker here"
             yield self._workflow.error(Rule.DOCKER_ACTION, place, words, "run the program in a step")
         elif uses.startswith(LOCAL):
-            yield from self._local(place, uses)
+            if "\\" in uses:
+                yield self._workflow.error(Rule.LOCAL_ACTION, place, "act takes no path with \\", "write it with /")
+            else:
+                yield from self._local(place, uses, given if isinstance(given, dict) else {})
         else:
             words = f"{uses[:100]!r} would have to be fetched from GitHub, which a worker does not do"
             advice = "run its program in a step, or take the action into the repository (uses: ./…)"
             yield self._workflow.error(Rule.REMOTE_ACTION, place, words, advice)
 
     def _checkout(self, where: KeyPath, given: Mapping[str, Any]) -> Iterator[Finding]:
-        folder = given.get("path", "")
-        self._checked_out = [*(self._checked_out or ()), str(folder or "")]
+        folder = _WORKSPACE.sub("", str(given.get("path") or ""))
+        self._checked_out = [*(self._checked_out or ()), folder]
+        if f"{posixpath.normpath(folder)}/".startswith(("../", "/")):
+            words = "outside of the work folder, where GitHub puts nothing, either"
+            yield self._workflow.error(Rule.CHECKOUT, (*where, "with", "path"), words)
         if self._at is not None and self._at.read_source is None:
             words = "the task carries no source: the checkout would leave an empty folder"
             advice = "submit it with its source"
@@ -154,12 +162,12 @@ class StepCheck:
             words = f"nothing is fetched here: a checkout is the task's own source, {key!r} would be read past"
             yield self._workflow.error(Rule.CHECKOUT, (*where, "with", key), words, "take it out, or use git in a step")
 
-    def _local(self, place: KeyPath, uses: str) -> Iterator[Finding]:
+    def _local(self, place: KeyPath, uses: str, given: Mapping[str, Any]) -> Iterator[Finding]:
         if self._checked_out is None:
             words = "no step before has checked out the repository: the action is not there"
             yield self._workflow.error(Rule.LOCAL_ACTION, place, words, "put `uses: actions/checkout@v4` before it")
         elif self._at is not None and self._at.read_source is not None:
-            for finding in check_local_action(uses, self._checked_out, self._at):
+            for finding in check_local_action(uses, self._checked_out, self._at, given):
                 if finding.path:
                     yield finding
                 else:

@@ -64,6 +64,14 @@ CASES: tuple[Case, ...] = (
         True,
         "",
     ),
+    Case(
+        "W2",
+        "jobs.j.runs-on",
+        workflow(RUN, job="runs-on: ${{ matrix.cfg.os }}\nstrategy: {matrix: {cfg: [{os: windows-latest}]}}"),
+        "windows-latest",
+        True,
+        "",
+    ),
     Case("W3", "jobs.j.container", workflow(RUN, job="container: alpine"), "docker", said="docker"),
     Case("W4", "jobs.j.services", workflow(RUN, job="services: {db: {image: redis}}"), "services", True, "ran\n"),
     Case(
@@ -117,6 +125,14 @@ CASES: tuple[Case, ...] = (
         "all\n",
         source={"all": ""},
     ),
+    Case(
+        "W12",
+        "jobs.j.steps[0].with.path",
+        workflow("- {uses: actions/checkout@v4, with: {path: ../out}}"),
+        "outside of the work folder",
+        source={"all": ""},
+    ),
+    Case("W13", "jobs.j.steps[1].uses", workflow(CHECKOUT + "- uses: .\\a"), "no path with", said="Expected format"),
     Case("W13", "jobs.j.steps[0].uses", workflow("- uses: ./a"), "checked out", said="failed to read 'action.yml'"),
     Case("W14", "jobs.j.steps[0].shell", workflow("- {run: dir, shell: cmd}"), "no cmd", said="Cannot find: cmd"),
     Case(

@@ -11,6 +11,9 @@ from scheduler.running.job import FailureClass, Limits, Permit
 from tests.running.support import Kept
 from tests.workflows.act_bench import ActBench, workflow
 
+CHECKOUT = "- uses: actions/checkout@v4\n"
+GIVEN = "{workflow_dispatch: {inputs: {g: {type: string}}}}"
+
 
 def permit(**limits: int) -> Permit:
     """Return a permit with limits."""
@@ -43,7 +46,7 @@ def test_the_exit_code_of_a_failing_step(act: ActBench) -> None:
 
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("kill -9 $$", "exit code 137"), ("echo no-sign >> $GITHUB_OUTPUT", "invalid format"), ("exec nope-nope", "127")],
+    [("kill -9 $$", "exit code 137"), ("echo no-sign >> $GITHUB_OUTPUT", "code 1"), ("exec nope-nope", "127")],
 )
 def test_other_ways_to_fail(act: ActBench, script: str, words: str) -> None:
     """A signal, an output that is none, a program that is not there: the work has failed, and why is told."""
@@ -51,6 +54,99 @@ def test_other_ways_to_fail(act: ActBench, script: str, words: str) -> None:
     assert ran.failure is FailureClass.PAYLOAD
     assert words in ran.outcome.error
     assert words in ran.log
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo no-sign >> $GITHUB_OUTPUT", "GITHUB_OUTPUT cannot be read: invalid format 'no-sign'"),
+        ("echo =x >> $GITHUB_OUTPUT", "no name in '=x'"),
+        ("printf 'a<<E\\nx\\n' >> $GITHUB_ENV", "the delimiter 'E' does not come"),
+        ("echo 'a<<' >> $GITHUB_ENV", "no delimiter in 'a<<'"),
+        ("cat message >> $GITHUB_ENV", "GITHUB_ENV cannot be read: ${{ in it"),
+    ],
+)
+def test_what_a_step_leaves_for_others_and_cannot_be_read_fails_it(act: ActBench, script: str, words: str) -> None:
+    """At once, as on GitHub, and so that `continue-on-error` counts; act would run the next steps, and fail then."""
+    source = {"message": "m=what ${{ secrets.TOKEN }} is\n"}
+    for more, ends in (("", FailureClass.PAYLOAD), (", continue-on-error: true", None)):
+        ran = act.run(
+            workflow(
+                f"""
+- uses: actions/checkout@v4
+- {{id: s, run: "{script.replace(chr(92), chr(92) * 2)}"{more}}}
+- run: echo ran on, ${{{{ steps.s.outcome }}}}
+- {{run: echo told of a failure, if: failure()}}
+"""
+            ),
+            source=source,
+            permit=Permit(secrets={"TOKEN": "hunter2secret"}, limits=Limits(time_ms=60_000)),
+        )
+        assert ran.failure is ends, ran.log
+        assert words in ran.log
+        assert ("ran on, failure\n" in ran.log, "told of a failure\n" in ran.log) == (ends is None, ends is not None)
+
+
+def test_files_that_steps_leave_are_read_as_github_does(act: ActBench) -> None:
+    """Empty lines mean nothing but within a value; a value may have any sign; lines may end as Windows ends them."""
+    ran = act.run(
+        workflow(
+            """
+- id: s
+  run: printf 'a=b=c<<d\\n\\n\\nb<<E\\nx=1\\n\\ny\\nE\\n\\nc=\\r\\n' >> $GITHUB_OUTPUT
+- run: echo '${{ toJSON(steps.s.outputs) }}' | tr -d '\\n '
+"""
+        )
+    )
+    assert ran.failure is None, ran.log
+    assert '{"a":"b=c\\u003c\\u003cd","b":"x=1\\n\\ny","c":""}' in ran.log
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (workflow("- run: echo $V", job="env: {V: '${{ inputs.g }}'}", event=GIVEN), "${{ secrets.TOKEN }}"),
+        (workflow("- run: echo $V", top="env: {V: '$${{ inputs.g }}'}\n", event=GIVEN), "{{ secrets.TOKEN }}"),
+        (workflow("- run: echo $V", job="env: {V: '${${{ inputs.g }}'}", event=GIVEN), "{ secrets.TOKEN }}"),
+        (
+            workflow("- run: echo $V", job="env: {V: '${{ github.event.inputs.g }}'}", event=GIVEN),
+            "${{ secrets.TOKEN }}",
+        ),
+        (
+            workflow(f"{CHECKOUT}- {{uses: ./a, with: {{x: '${{{{ inputs.g }}}}'}}}}", event=GIVEN),
+            "${{ secrets.TOKEN }}",
+        ),
+        (
+            workflow(f"{CHECKOUT}- {{uses: ./a, env: {{X: '${{{{ inputs.g }}}}'}}}}", event=GIVEN),
+            "${{ secrets.TOKEN }}",
+        ),
+    ],
+)
+def test_what_act_would_compute_twice_is_refused(act: ActBench, text: str, value: str) -> None:
+    """A text of anybody's would be an expression then, and could name a secret; plain texts pass."""
+    source = {"a/action.yml": "inputs: {x: {}}\nruns: {using: composite, steps: [{run: 'echo $X', shell: bash}]}\n"}
+    allowed = Permit(secrets={"TOKEN": "hunter2secret"}, limits=Limits(time_ms=60_000))
+    ran = act.run(text, inputs={"g": value}, source=source, permit=allowed)
+    assert ran.failure is FailureClass.PAYLOAD
+    assert "which act would compute as an expression" in ran.outcome.error
+    assert act.run(text, inputs={"g": 'a {"plain": {"x": 1}} $text'}, source=source, permit=allowed).failure is None
+
+
+def test_a_variable_of_a_step_is_data(act: ActBench) -> None:
+    """Whatever it holds: there act computes but once."""
+    text = workflow("- {run: 'echo \"<$V>\"', env: {V: '${{ inputs.g }}'}}", event=GIVEN)
+    ran = act.run(text, inputs={"g": "a ${{ secrets.TOKEN }} b"}, permit=Permit(secrets={"TOKEN": "hunter2secret"}))
+    assert "\n<a ${{ secrets.TOKEN }} b>\n" in ran.log
+
+
+def test_variables_that_act_sets_are_as_the_file_says(act: ActBench) -> None:
+    """CI is true where nobody says otherwise."""
+    steps = "- run: echo [$CI] [${{ env.CI }}]\n- {run: 'echo [$CI]', env: {CI: maybe}}"
+    assert "[true] [true]\n" in act.run(workflow(steps)).log
+    log = act.run(workflow(steps, top="env: {CI: false}\n")).log
+    assert "[false] [false]\n" in log
+    assert "[maybe]\n" in log
+    assert "[no] [no]\n" in act.run(workflow(steps, top="env: {CI: false}\n", job="env: {CI: 'no'}")).log
 
 
 def test_a_job_whose_if_is_false(act: ActBench) -> None:

@@ -133,14 +133,22 @@ USES = workflow(CHECKOUT + "- uses: ./a")
             "a/action.yml:1: error: inputs.v.default: 1e3",
         ),
         ({"a/action.yml": COMPOSITE + "    - {shell: sh, run: ':', env: {V: True}}\n"}, "W13", "a/action.yml:5"),
+        ({"a/action.yml": COMPOSITE + "    - uses: actions/checkout@v4\n"}, "W12", "a/action.yml:5"),
+        ({"a/action.yml": "inputs: {t: {default: '${{ github.token }}'}}\n" + COMPOSITE}, "W18", "a/action.yml:1"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_actions_of_the_source(files: dict[str, str], rule: str, place: str) -> None:
     """They are read as deep as they use one another; what is wrong is told where it stands."""
     (found,) = errors(USES, situation(files))
     assert found.rule == rule
     assert found.render().startswith(place)
+
+
+def test_a_default_that_a_step_does_not_need_is_not_judged() -> None:
+    """What the step gives counts."""
+    files = {"a/action.yml": "inputs: {Token: {default: '${{ github.token }}'}}\n" + COMPOSITE}
+    assert not errors(workflow(CHECKOUT + "- {uses: ./a, with: {token: x}}"), situation(files))
 
 
 def test_sound_actions_of_the_source() -> None:
