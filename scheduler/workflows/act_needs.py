@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scheduler.running.job import Input
 from scheduler.running.payloads import WorkflowJob
-from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED, Need
+from scheduler.workflows.act_workflow import AFTER_SKIP, RESULT_OUTPUT, SKIPPED, Need
 from scheduler.workflows.reading import Workflow
 
 
@@ -38,4 +38,5 @@ def _joined(legs: Sequence[Input]) -> Need:
     outputs: dict[str, str] = {}
     for one in run:
         outputs |= {name: value for name, value in one.outputs.items() if value or name not in outputs}
-    return Need(outputs, "success" if run else SKIPPED)
+    is_after_skip = outputs.pop(RESULT_OUTPUT, None) == AFTER_SKIP
+    return Need(outputs, "success" if run else SKIPPED, is_after_skip)

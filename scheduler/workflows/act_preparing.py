@@ -43,6 +43,7 @@ class Prepared:
     inside: str
     limits: Limits
     may_skip: bool
+    is_after_skip: bool
 
 
 def prepare(job: Job, payload: WorkflowJob) -> Prepared:
@@ -83,11 +84,13 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
     )
     _write_files(own, single, payload, job.permit.secrets)
     content = workflow.jobs[payload.job]
+    is_after_skip = any(need.is_after_skip or need.result == SKIPPED for need in needs.values())
     return Prepared(
         single,
         inside,
         limits=_limits(job.permit.limits, content.get("timeout-minutes")),
-        may_skip="if" in content or any(need.result == SKIPPED for need in needs.values()),
+        may_skip="if" in content or is_after_skip,
+        is_after_skip=is_after_skip,
     )
 
 

@@ -23,8 +23,10 @@ from scheduler.workflows.strict_steps import CHECKOUT
 PLATFORM: Final = "ubuntu-latest"
 """The one system that act is told to run on this machine itself."""
 RESULT_OUTPUT: Final = "job.result"
-"""An output that no job can declare, a name with a dot in it: `skipped`, of a job whose own `if` was false."""
+"""An output that no job can declare, a name with a dot in it: it says what of a job is no plain success."""
 SKIPPED: Final = "skipped"
+AFTER_SKIP: Final = "ran after a skipped job"
+"""Of a job that ran though one that it needs, or one before that, was skipped: `success()` is false behind it, too."""
 
 _KEPT: Final = ("permissions", "outputs", "env", "defaults", "if")
 _SHELL: Final = "/bin/sh -e {0}"
@@ -49,6 +51,7 @@ cp -a --remove-destination -- "${_SOURCE}/." "$to"
 printf 'ref=%s\ncommit=%s\n' "$GITHUB_REF" "$GITHUB_SHA" >> "$GITHUB_OUTPUT"
 """
 _TELLER: Final = "p2p-teller"
+_LEFT_OUT: Final = "p2p-left-out"
 _TOLD: Final = "P2P_END_OF_RESULT"
 _SET_BY_ACT: Final = ("CI", "ImageOS")
 _NAME_CHARS_MAX: Final = 80
@@ -66,6 +69,7 @@ class Need:
 
     outputs: Mapping[str, str] = field(default_factory=dict)
     result: str = "success"
+    is_after_skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ def single_job(
     while teller in workflow.jobs:
         teller += "_"
     jobs: dict[str, Any] = {need: _stub(of) for need, of in needs.items()}
+    if any(need.is_after_skip for need in needs.values()):
+        jobs[_LEFT_OUT] = _stub(Need(result=SKIPPED))
     steps = [_step(workflow, content, index, shell, source) for index in range(len(content["steps"]))]
     jobs[job] = _job(content, matrix, list(needs)) | {"steps": steps}
     jobs[teller] = _teller(job, result_path)
@@ -160,7 +166,9 @@ def _stub(need: Need) -> dict[str, Any]:
     stub: dict[str, Any] = {"runs-on": PLATFORM, "steps": [step]}
     if need.result == SKIPPED:
         stub["if"] = False
-    elif need.outputs:
+    elif need.is_after_skip:
+        stub |= {"needs": [_LEFT_OUT], "if": "always()"}
+    if need.outputs and need.result != SKIPPED:
         stub["outputs"] = {name: _literal(value) for name, value in need.outputs.items()}
     return stub
 

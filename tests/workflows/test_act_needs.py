@@ -88,7 +88,14 @@ jobs:
     runs-on: ubuntu-latest
     needs: [a, b]
     if: ${{ !cancelled() }}
+    outputs: {o: from c}
     steps: [{run: 'echo "${{ needs.a.result }} ${{ needs.b.result }} [${{ needs.a.outputs.o }}]"'}]
+  d: {runs-on: ubuntu-latest, needs: c, steps: [{run: echo NEITHER-THIS}]}
+  e:
+    runs-on: ubuntu-latest
+    needs: c
+    if: ${{ !failure() && needs.c.result == 'success' }}
+    steps: [{run: 'echo "[${{ needs.c.outputs.o }}]"'}]
 """
     first = act.run(text, job="a")
     assert first.outputs == {"job.result": "skipped"}
@@ -102,7 +109,14 @@ jobs:
     )
     assert third.failure is None
     assert "skipped skipped []\n" in third.log
-    assert "THIS" not in first.log + second.log + third.log
+    assert third.outputs == {"o": "from c", "job.result": "ran after a skipped job"}
+    behind = {"needs": {"c": (C,)}, "results": [result(C, third.outputs)]}
+    fourth = act.run(text, job="d", **behind)  # type: ignore[arg-type]  # as the others
+    assert fourth.outputs == {"job.result": "skipped"}  # a skip goes down the whole chain
+    fifth = act.run(text, job="e", **behind)  # type: ignore[arg-type]  # as the others
+    assert "[from c]\n" in fifth.log
+    assert fifth.outputs == {"job.result": "ran after a skipped job"}
+    assert "THIS" not in first.log + second.log + third.log + fourth.log
 
 
 def test_outputs_that_look_like_expressions(act: ActBench) -> None:
