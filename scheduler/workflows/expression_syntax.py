@@ -81,18 +81,20 @@ class Expression:
         calls: the functions that it calls.
         filtered: the paths in it with a `.*`.
         has_row: whether a comparison is compared again without brackets: `1 < 2 == true`.
+        has_lookup: whether something is taken out of a computed value by what is no literal: `fromJSON(x)[matrix.y]`.
     """
 
     calls: tuple[Call, ...]
     filtered: tuple[Filtered, ...]
     has_row: bool
+    has_lookup: bool = False
 
 
 def read_expression(expression: str) -> Expression:
     """Read an expression, without `${{ }}`; raise ExpressionSyntaxError."""
     parser = _Parser(_tokens(expression))
     parser.whole()
-    return Expression(tuple(parser.calls), tuple(parser.filtered), parser.has_row)
+    return Expression(tuple(parser.calls), tuple(parser.filtered), parser.has_row, parser.has_lookup)
 
 
 def _tokens(expression: str) -> list[tuple[str, str]]:
@@ -134,7 +136,7 @@ class _Parser:
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self.calls: list[Call] = []
         self.filtered: list[Filtered] = []
-        self.has_row = False
+        self.has_row = self.has_lookup = False
         self._within = [""]
         self._tokens = tokens
         self._at = 0
@@ -196,7 +198,9 @@ class _Parser:
             context = self._named(text)
         else:
             raise ExpressionSyntaxError(f"a value is missing {self._before_next()}")
-        steps = tuple(self._steps())
+        found = list(self._steps())
+        steps = tuple(step for step, _ in found)
+        self.has_lookup |= not context and any(is_computed for _, is_computed in found)
         if FILTER in steps:
             self.filtered.append(Filtered(context, steps, self._within[-1]))
 
@@ -222,17 +226,20 @@ class _Parser:
         self._must_take(")")
         return count
 
-    def _steps(self) -> Iterator[str]:
+    def _steps(self) -> Iterator[tuple[str, bool]]:
+        """Yield what is taken from a value, and whether that is computed."""
         while True:
             if self._takes("."):
                 kind, text = self._next
                 if kind != "name" and self._next != ("mark", FILTER):
                     raise ExpressionSyntaxError(f"a name is missing behind the dot, {self._before_next()}")
                 self._at += 1
-                yield text.lower()
+                yield text.lower(), False
             elif self._takes("["):
+                begin = self._at
                 self._any()
+                is_literal = self._at == begin + 1 and self._tokens[begin][0] in {"text", "number"}
                 self._must_take("]")
-                yield COMPUTED
+                yield COMPUTED, not is_literal
             else:
                 return

@@ -25,6 +25,9 @@ def judge_meaning(inner: str, read: Expression, names: Names) -> Iterator[Doubt]
         yield Doubt(
             Rule.MEANING, f"act writes {inner.strip()} in words of its own", "name a value in it, or use toJSON"
         )
+    if read.has_lookup:
+        words = "act finds a value of a map by a text only, an item of a list by a whole number only; else it is empty"
+        yield Doubt(Rule.MEANING, words, "format('{0}', …) makes a text, fromJSON(…) a number", is_error=False)
     for path in read.filtered:
         yield from _judge_filter(path, names)
 

@@ -129,6 +129,10 @@ def test_what_act_reads_otherwise_is_told() -> None:
     read = read_expression("join(Needs.*.outputs[x].o) && fromJSON('[]').*.a || needs.a.b")
     assert read.filtered == (Filtered("needs", ("*", "outputs", "[]", "o"), "join"), Filtered("", ("*", "a")))
     assert [
+        read_expression(text).has_lookup
+        for text in ("fromJSON('{}')[matrix.x]", "fromJSON('[]')[0]['a']", "needs[matrix.x].result", "(steps.a)[env.X]")
+    ] == [True, False, False, True]
+    assert [
         read_expression(text).has_row
         for text in ("1 < 2 == 3", "1 == 2 && 3 < 4 != 5", "1 == 2 && 3 == 4", "(1 == 2) == 3", "f(1 == 2, 3 == 4)")
     ] == [True, True, False, False, False]

@@ -204,8 +204,9 @@ def test_filters_that_act_reads_as_github_does_pass() -> None:
     """Of needs that all have what is named; of a list that is computed it is a doubt, since a map it may be."""
     text = NEEDS % "contains(needs.*.result, 'x') && contains(needs.*.outputs.o, 'x')"
     assert not errors(text.replace("{p: y}", "{O: y}"))
-    doubts = list(check(read_workflow((NEEDS % "fromJSON('[]').*.a").encode(), "ci.yml")))
-    assert [(one.rule, one.is_error) for one in doubts] == [("W26", False)]
+    for expression in ("fromJSON('[]').*.a", "fromJSON('{}')[matrix.m]"):
+        doubts = list(check(read_workflow((NEEDS % expression).encode(), "ci.yml")))
+        assert [(one.rule, one.is_error) for one in doubts] == [("W26", False)]
 
 
 @pytest.mark.parametrize(("name", "words"), [("CI", "holds what act sets"), ("GITHUB_SHA", "act sets"), ("MINE", "")])
