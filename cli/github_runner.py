@@ -8,6 +8,7 @@ Source: GitHub's documentation of workflow commands, and the runner's source for
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import secrets
@@ -83,9 +84,9 @@ def table(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def markdown(text: str) -> str:
-    """Return a text that Markdown shows as it is, in one line."""
-    shown = printable(text if len(text) <= _CELL_CHARS else text[:_CELL_CHARS] + "…")
-    return _MARKUP.sub(r"\\\1", shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    """Return a text that Markdown shows as it is, in one line, with a break for each of its own."""
+    lines = (text if len(text) <= _CELL_CHARS else text[:_CELL_CHARS] + "…").split("\n")
+    return "<br>".join(_MARKUP.sub(r"\\\1", html.escape(printable(line), quote=False)) for line in lines)
 
 
 def _data(text: str) -> str:

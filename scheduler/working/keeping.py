@@ -194,7 +194,7 @@ class Keeper:
                 if record is not None:
                     reason = why_lost(home, record, run.claim, self._me, now) or ""
                 if now >= _last_moment(run):
-                    run.time_out(f"it ran longer than {run.timing.times_out_at - run.timing.claimed_at} ms")
+                    run.time_out(f"its time was up: {run.timing.times_out_at - run.timing.claimed_at} ms")
                 elif reason:
                     run.is_lost = True
                     self._counters.lost += 1

@@ -208,7 +208,7 @@ def test_a_command_that_fails_fails_the_step(team: Team) -> None:
     assert task is not None
     assert "::error title=P2P task failed::t is dead: payload: exit code 3%0A::error::forged, exit code 3" in ran.out
     assert f"event {task.submits[0]}" in ran.out
-    assert "| Failure | payload\\: exit code 3\\\\n\\:\\:error\\:\\:forged |" in ran.out
+    assert "| Failure | payload\\: exit code 3<br>\\:\\:error\\:\\:forged |" in ran.out
 
 
 def test_a_real_worker_does_it(team: Team) -> None:
