@@ -68,7 +68,9 @@ class Table:
     def need(self, key: str, read: Callable[[Any], T]) -> T:
         """Return what `read` makes of a key's value; raise where it is not there."""
         if not self.has(key):
-            raise self.fault("", f"{key} is missing")
+            others = [one for one in self._fields if one not in self._asked]
+            found = difflib.get_close_matches(key, others, n=1)
+            raise self.fault("", f"{key} is missing", f"{found[0]} is not known: did you mean {key}?" if found else "")
         try:
             return read(self._fields[key])
         except ValueError as error:

@@ -25,7 +25,7 @@ class CouldRun:
     """Who could run one leg.
 
     Args:
-        workers: those at work that have its labels.
+        workers: those that have joined, were heard of lately and have its labels; this peer if its policy allows it.
         missing: labels that no worker at work has; with none at work, all it requires.
         denied: why this peer's policy does not allow it; None: it does, or nobody asked for it.
     """
@@ -61,7 +61,9 @@ def _of_job(
         if me is not None and policy is not None:
             verdict = judge(policy, me, spec, _payload(plan, job, leg), is_member=True)
             denied = verdict.reasons if isinstance(verdict, Denial) else None
-        workers = tuple(worker.actor for worker in crew.eligible(spec))
+        eligible = (worker.actor for worker in crew.eligible(spec))
+        # What others allow is known to them alone; of this peer it is known here.
+        workers = tuple(one for one in eligible if one != me or (policy is not None and denied is None))
         yield CouldRun(workers, tuple(label for label in leg.requires if label not in had), denied)
 
 

@@ -34,8 +34,6 @@ from scheduler.workflows.strict import Situation, check
 from scheduler.workflows.strict_rules import Rule
 
 _DIGEST_CHARS: Final = 12
-_ANYBODY: Final = Situation(read_source=None, has_program=lambda _: True)
-"""A worker that has everything, asked about what the task does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,14 @@ def _refusals(run: Run, jobs: Iterable[JobPlan]) -> Iterator[Finding]:
         if sum(legs.get(need, 0) for need in job.needs) > NEEDS_MAX:
             words = f"it needs more legs than the {NEEDS_MAX} tasks that a task can need"
             yield run.workflow.error("needs.number", ("jobs", job.job, "needs"), words)
-    if not run.sha:  # whoever runs them would refuse what names the commit
-        found = check(run.workflow, *(job.job for job in jobs), at=_ANYBODY)
-        yield from (one for one in found if one.rule == Rule.CONTEXT and one.is_error)
+    # Whoever runs them would refuse what names the commit, or checks out a source, where there is none.
+    anybody = Situation(None if run.source is None else _nothing, has_program=lambda _: True, sha=run.sha)
+    found = check(run.workflow, *(job.job for job in jobs), at=anybody)
+    yield from (one for one in found if one.rule in {Rule.CONTEXT, Rule.SOURCE} and one.is_error)
+
+
+def _nothing(_: str) -> None:
+    """Stand for a source that nobody looks into yet."""
 
 
 class _Maker:

@@ -162,12 +162,21 @@ def test_a_job_for_github_only_is_refused_with_its_line(desk: Desk) -> None:
 
 def test_what_names_the_commit_is_refused_where_there_is_none(desk: Desk) -> None:
     """Any worker would refuse it; a secret or a source that a worker may not have is nobody's business here."""
-    steps = "- uses: actions/checkout@v4\n- run: echo ${{ github.sha }} ${{ secrets.S }} ${{ hashFiles('x') }}"
+    steps = "- run: echo ${{ github.sha }} ${{ secrets.S }} ${{ hashFiles('x') }}"
     run = run_of(one_job(steps=steps, on="workflow_dispatch"), source=None)
     with pytest.raises(WorkflowRefusedError, match=r"github\.sha would be empty.*work tree where HEAD") as caught:
         submit_run(desk.home, desk.peer("a"), run)
     assert [one.rule for one in caught.value.findings] == ["W18"]
     assert len(submit_run(desk.home, desk.peer("a"), replace(run, sha="a" * 40))[1]) == 1
+
+
+def test_a_checkout_without_a_source_is_refused_at_once(desk: Desk) -> None:
+    """Every worker would refuse it, again and again; with a source what is in it is the worker's to see."""
+    run = run_of(one_job(steps="- uses: actions/checkout@v4\n- uses: ./a", on="workflow_dispatch"), source=None)
+    with pytest.raises(WorkflowRefusedError, match="the task carries no source") as caught:
+        submit_run(desk.home, desk.peer("a"), run)
+    assert [one.rule for one in caught.value.findings] == ["W24"]
+    assert len(submit_run(desk.home, desk.peer("a"), replace(run, source=b"a tar"))[1]) == 1
 
 
 def test_a_job_may_need_so_many_tasks_as_a_task_may(desk: Desk) -> None:

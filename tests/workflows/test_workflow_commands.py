@@ -189,7 +189,7 @@ def test_plan_shows_the_graph_and_who_could_run_it(program: Program, tree: Path)
     program.ok("submit", "--task-id", "a", "--workflow-id", "w", "--name", "n")
     plan = program.json("workflow", "plan", three)
     legs: dict[str, Any] = {leg["name"]: leg["could_run"] for job in plan["jobs"] for leg in job["legs"]}
-    assert [one["name"] for one in legs["build"]["workers"]] == ["worker"]
+    assert legs["build"] == {"workers": [], "missing": [], "denied": None}  # without a policy this one runs nothing
     assert legs["test (3.11)"] == {"workers": [], "missing": ["gpu"], "denied": None}
     assert plan["edges"] == [["build", "test"], ["build", "publish"], ["test", "publish"]]
     assert "nobody at work has gpu" in program.ok("workflow", "plan", three).out
@@ -200,6 +200,10 @@ def test_plan_shows_the_graph_and_who_could_run_it(program: Program, tree: Path)
         leg["name"]: leg["could_run"] for job in program.json("workflow", "plan", three)["jobs"] for leg in job["legs"]
     }
     assert legs["build"]["denied"]
+    assert not legs["build"]["workers"]
+    policy = program.home / "worker.toml"
+    policy.write_text(policy.read_text().replace('payloads = ["command"]', 'payloads = ["workflow-job"]'))
+    assert "build: could run on worker" in program.ok("workflow", "plan", three).out
 
 
 def test_a_plan_of_a_faulty_file_shows_what_is_known(program: Program, tmp_path: Path) -> None:

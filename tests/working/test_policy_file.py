@@ -127,6 +127,10 @@ FAULTS: Final = {
     LINE + 'env = { "A B" = "x" }\n': ("[allow 1] env: 'A B' is no name of a variable",),
     LINE + 'secrets = ["NONE"]\n': ("grants the secret NONE, and there is no [secrets.NONE]",),
     '[[allow]]\npayloads = ["command"]\n': ("[allow 1]: submitters is missing",),
+    '[[allow]]\nsubmiters = ["any-member"]\n': (
+        "submitters is missing",
+        "submiters is not known: did you mean submitters?",
+    ),
     '[[allow]]\nsubmitters = ["bob"]\npayloads = []\n': ("[allow 1] submitters: 'bob'", "'any-member'"),
     '[[allow]]\nsubmitters = ["any-membr"]\npayloads = []\n': ("[allow 1] submitters", "'any-member'"),
     '[[allow]]\nsubmitters = []\npayloads = ["comand"]\n': ("[allow 1] payloads: 'comand'", "did you mean command?"),
