@@ -140,7 +140,7 @@ def assert_a_grace_from_now(desk: Desk, *peers: SigningKey) -> None:
 def test_each_peer_begins_with_what_it_is_nearest_to(desk: Desk) -> None:
     """S1: of tasks that wait long enough for everybody a peer takes its own first; another priority outweighs that."""
     peers = [desk.peer("a"), desk.peer("b")]
-    tasks = [desk.submit(peers[0], f"t{number}", priority=5) for number in range(8)]
+    tasks = [desk.submit(peers[0], f"t{number}", priority=5) for number in range(32)]
     lesser = desk.submit(peers[0], "lesser", priority=4)
     desk.now += 60_000
     for peer in peers:
@@ -148,7 +148,7 @@ def test_each_peer_begins_with_what_it_is_nearest_to(desk: Desk) -> None:
     for peer in peers:
         queue = TaskQueue(desk.home, peer.actor)
         with desk.home.reading():
-            order = [record.key for record in queue.next_tasks(desk.now, 9)]
+            order = [record.key for record in queue.next_tasks(desk.now, 33)]
         rank = {task.key: queue.crew.rank_of(peer.actor, task) for task in tasks}
         assert set(rank.values()) == {0, 1}
         assert order == [*sorted(rank, key=lambda key: (rank[key], key)), lesser.key]
