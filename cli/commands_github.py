@@ -75,8 +75,6 @@ class _Step:
 
     def run(self) -> int:
         """Do it; return the code to end with."""
-        from scheduler.place import DATABASE_NAME
-
         inputs = self._inputs
         wait = inputs.flag("wait")
         timeout = inputs.text("timeout")
@@ -84,7 +82,7 @@ class _Step:
             raise InputError("input timeout says how long to wait, and wait is not true")
         timeout_s = None if timeout is None else seconds_of(timeout)
         light = find_light(self._session, None, inputs.lines("via"))
-        if light is None and not (self._session.folder / DATABASE_NAME).exists():
+        if light is None and not self._session.has_home:
             raise InputError(
                 "there is no ledger here: the task would be in one that ends with this runner, and no peer has",
                 "give the step P2P_WORKFLOW_KEY and P2P_WORKFLOW_LEDGER from secrets, or a peer's P2P_WORKFLOW_HOME",

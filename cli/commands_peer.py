@@ -15,7 +15,6 @@ import typer
 
 from cli.command import Command, Group
 from cli.configuration import parse_place
-from cli.ending import ended_by_signals
 from cli.errors import InputError, InvalidError
 from cli.monitoring import LogFormatOption, LogLevelOption, MonitorOption, begin_logging, check_free, monitored, url_of
 from cli.peer_text import peers_document, peers_lines
@@ -67,6 +66,7 @@ def run(
     from scheduler.peer_daemon import Options, PeerDaemon
     from scheduler.peer_presence import Presence, announce, only_daemon
     from scheduler.pulse import Pulse
+    from scheduler.signals import ended_by, heeding
 
     session = session_of(context)
     value = session.configuration.value
@@ -84,7 +84,7 @@ def run(
         urls = tuple(url or ()) or (() if place is None else (url_of(place[0], daemon.ports[1]),))
         daemon.urls = urls
         announce(folder, Presence(os.getpid(), urls))
-        with ended_by_signals(daemon.stop):
+        with heeding(ended_by(daemon.stop)):
             if monitor_server is not None:
                 say("monitor", f"monitored at {url_of(monitor_server.host, monitor_server.port)}")
             say("ready", f"running for {folder} as {name}" + "".join(f", at {one}" for one in urls))

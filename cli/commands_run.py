@@ -12,7 +12,6 @@ import typer
 from cli.awaiting import UntakenNotice
 from cli.command import ArgvCommand, argv_of, comma_words
 from cli.commands_result import note_piece, tell_attempt
-from cli.ending import ended_by_signals
 from cli.errors import InputError
 from cli.log_text import LogPrinter
 from cli.payload_options import (
@@ -166,9 +165,10 @@ class _Run:
         from scheduler.actions import get_task
         from scheduler.results import result_of
         from scheduler.run_log import LogFollower
+        from scheduler.signals import ended_by, heeding
 
         follower = LogFollower(self._home, self._record.key)
-        with follower, ended_by_signals(lambda: self._interrupt(follower)):
+        with follower, heeding(ended_by(lambda: self._interrupt(follower))):
             while not follower.is_over:
                 for said in follower.new():
                     self._say(said)

@@ -116,6 +116,11 @@ class Session:
             return True
         if not os.environ.get(HOME_VARIABLE):
             return False
+        return self.has_home
+
+    @property
+    def has_home(self) -> bool:
+        """Whether there is a home in its folder."""
         from scheduler.place import DATABASE_NAME
 
         return (self.folder / DATABASE_NAME).exists()

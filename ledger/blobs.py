@@ -117,6 +117,10 @@ class SqliteBlocks:
         sql = "SELECT cid FROM blobs WHERE data IS NULL AND cid > ? ORDER BY cid LIMIT ?"
         return tuple(Cid(cid) for (cid,) in self._database.connection.execute(sql, (after or b"", most)))
 
+    def lacks(self, cids: Iterable[Cid]) -> bool:
+        """Return whether one of these is not here that could be: a raw one."""
+        return not all(self.has(cid) for cid in cids if cid.codec == CODEC_RAW)
+
     def put_wanted(self, data: bytes) -> BlobFate:
         """Keep a raw block if an accepted event links it. Raises BlockError for one that is too large."""
         cid = Cid.of_raw(data)

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from crdt.state_root import REDUCER_VERSION
 from ledger.acceptance import Refusal, check_alone
-from ledger.cid import CODEC_RAW, Cid
+from ledger.cid import Cid
 from ledger.database import Database, StoreFullError, StoreReadOnlyError
 from ledger.hint_gate import HintGate, differs
 from ledger.hints import Hint, HintError
@@ -98,12 +98,11 @@ class Hearing:
             except HintError as error:
                 self.dropped[error.rule] += 1
                 return True
+            lacks = False
             if new:
                 with home.writing():
                     home.intake.offer(new, home.now_ms())
-            with home.reading():
-                links = {cid for one in new for cid in one.event.blobs if cid.codec == CODEC_RAW}
-                lacks = not all(map(home.intake.blobs.has, links))
+                    lacks = home.intake.blobs.lacks(blob for one in new for blob in one.event.blobs)
         if lacks:  # news has no room for what its events link
             with suppress(EndpointError):
                 self._want(parse_endpoint(f"/p2p/{sender}"))

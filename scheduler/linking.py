@@ -131,18 +131,20 @@ class Linker:
         self, carrier: HttpCarrier, home: Home, replica: Replica, dial: Dial, *, is_wanted: bool
     ) -> tuple[State | None, tuple[str, str] | None]:
         """Take and give what lacks; return the other's state where it was asked for, and what was odd about it."""
-        state = None
+        state = odd = None
         if not is_wanted:
             self._swap_hints(carrier, dial)
             state = fetch_state(carrier, replica)
             with home.reading():
-                # Events come by the topic alone, too; what they link comes by asking only.
-                if state.heads == home.board.heads and not home.intake.blobs.wanted(most=1):
-                    return state, _contradiction(state, carrier.url, home.board.state_root())
+                if state.heads == home.board.heads:
+                    odd = _contradiction(state, carrier.url, home.board.state_root())
+                    # Events come by the topic alone, too; what they link comes by asking only.
+                    if not home.intake.blobs.wanted(most=1):
+                        return state, odd
         done = sync_with(replica, carrier, home.now_ms)
         refused, useless = done.pulled.taken.refused, done.pulled.useless
         words = f"{carrier.url}: {refused} events refused, {useless} blocks of no use"
-        return state, ("refused", words) if refused or useless else None
+        return state, ("refused", words) if refused or useless else odd
 
     def _swap_hints(self, carrier: HttpCarrier, dial: Dial) -> None:
         """Tell a peer our hint, and hear its own: so who is there is known where pubsub does not reach."""

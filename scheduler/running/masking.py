@@ -66,8 +66,9 @@ class Masker:
 
     def add(self, secret: str) -> None:
         """Mask one more value, from now on."""
-        self._forms |= forms_of(secret)
-        self._held_max = 2 * max((len(form.text) for form in self._forms), default=0) + _SLACK
+        forms = forms_of(secret)
+        self._forms |= forms
+        self._held_max = max(self._held_max, *(2 * len(form.text) + _SLACK for form in forms), 0)
 
     @property
     def held_bytes(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from scheduler.running.job import FailureClass, Outcome
 from scheduler.running.sandbox import Ended
 from scheduler.workflows.act_log import NO_FOLDER, ActLog
-from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED, SingleJob
+from scheduler.workflows.act_workflow import AFTER_SKIP, RESULT_OUTPUT, SKIPPED, SingleJob
 
 _STEP_TIMEOUT: Final = "this step has been cancelled"
 _UNSTARTED: Final = "fork/exec "
@@ -42,7 +42,16 @@ def read_told(data: bytes | None, job: str) -> Told | None:
         return None
 
 
-def judge(single: SingleJob, log: ActLog, ended: Ended, told: Told | None, errors: str, *, may_skip: bool) -> Outcome:
+def judge(
+    single: SingleJob,
+    log: ActLog,
+    ended: Ended,
+    told: Told | None,
+    errors: str,
+    *,
+    may_skip: bool,
+    is_after_skip: bool = False,
+) -> Outcome:
     """Return the outcome of a run, without its outputs' bounds and secrets looked at.
 
     Args:
@@ -52,11 +61,14 @@ def judge(single: SingleJob, log: ActLog, ended: Ended, told: Told | None, error
         told: what the teller wrote.
         errors: what act wrote to stderr.
         may_skip: whether the job has an `if`, or a need that was skipped: then act may skip it.
+        is_after_skip: whether a job before it was skipped.
     """
     failure, words = _failure(single, log, ended, told, errors, may_skip=may_skip)
     outputs: dict[str, str] = {}
     if failure is None and told is not None:
         outputs = {RESULT_OUTPUT: SKIPPED} if told.result == SKIPPED else dict(told.outputs)
+        if is_after_skip:
+            outputs.setdefault(RESULT_OUTPUT, AFTER_SKIP)
     return Outcome(
         failure=failure,
         error=words[:_ERROR_CHARS_MAX],

@@ -19,7 +19,7 @@ from scheduler.workflows import act_shell
 from scheduler.workflows.act_needs import needs_of
 from scheduler.workflows.act_program import write_nothing
 from scheduler.workflows.act_twice import check_twice
-from scheduler.workflows.act_workflow import SKIPPED, SingleJob, single_job
+from scheduler.workflows.act_workflow import SKIPPED, Need, SingleJob, single_job
 from scheduler.workflows.findings import Finding, WorkflowRefusedError
 from scheduler.workflows.matrix import legs_of
 from scheduler.workflows.reading import Workflow, read_workflow
@@ -60,13 +60,7 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
     situation = _situation(job, payload, source)
     refuse_faults(workflow, payload, situation)
     needs = needs_of(payload, workflow, job.inputs)
-    values = {
-        "inputs": tuple(payload.inputs.values()),
-        "github": (payload.ref, *payload.inputs.values()),
-        "needs": tuple(value for need in needs.values() for value in need.outputs.values()),
-        "secrets": tuple(job.permit.secrets.values()),
-    }
-    if twice := list(check_twice(workflow, payload.job, values)):
+    if twice := list(check_twice(workflow, payload.job, _texts(job, payload, needs))):
         raise WorkflowRefusedError(twice)
     write_inputs(job, Sandbox.seen_as(job.folder, job.permit.level))
     own = job.folder / FOLDER
@@ -92,6 +86,16 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
         may_skip="if" in content or is_after_skip,
         is_after_skip=is_after_skip,
     )
+
+
+def _texts(job: Job, payload: WorkflowJob, needs: Mapping[str, Need]) -> dict[str, tuple[str, ...]]:
+    """Return the texts that a run begins with and the file does not say, by the context that holds them."""
+    return {
+        "inputs": tuple(payload.inputs.values()),
+        "github": (payload.ref, *payload.inputs.values()),
+        "needs": tuple(value for need in needs.values() for value in need.outputs.values()),
+        "secrets": tuple(job.permit.secrets.values()),
+    }
 
 
 def refuse_faults(workflow: Workflow, payload: WorkflowJob, at: Situation) -> None:

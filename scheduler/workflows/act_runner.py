@@ -26,7 +26,7 @@ from scheduler.workflows.act_log import ActLog
 from scheduler.workflows.act_needs import NeedsError
 from scheduler.workflows.act_preparing import FOLDER, SOURCE, TOLD, prepare
 from scheduler.workflows.act_program import INSIDE, arguments, find_act
-from scheduler.workflows.act_workflow import AFTER_SKIP, RESULT_OUTPUT, SKIPPED
+from scheduler.workflows.act_workflow import RESULT_OUTPUT, SKIPPED
 from scheduler.workflows.findings import WorkflowRefusedError
 from scheduler.workflows.joined_stop import JoinedStop
 from scheduler.workflows.reading import WorkflowFileError
@@ -107,13 +107,13 @@ class ActRunner:
         own = job.folder / FOLDER
         told = read_told(_read_own(own / TOLD), payload.job)
         errors = (_read_own(own / ERRORS) or b"").decode(errors="replace")
-        outcome = judge(prepared.single, log, ended, told, errors, may_skip=prepared.may_skip)
+        outcome = judge(
+            prepared.single, log, ended, told, errors, may_skip=prepared.may_skip, is_after_skip=prepared.is_after_skip
+        )
         if outcome.outputs.get(RESULT_OUTPUT) == SKIPPED:
             log.say("The job was skipped: its `if`, or a job it needs that was skipped, says so.")
         hidden = (*secrets.values(), *log.masks)
         outcome = _bounded(replace(outcome, error=mask_text(outcome.error, hidden)), log, hidden)
-        if prepared.is_after_skip and outcome.failure is None and RESULT_OUTPUT not in outcome.outputs:
-            outcome = replace(outcome, outputs={**outcome.outputs, RESULT_OUTPUT: AFTER_SKIP})
         if outcome.failure is not None and log.exit_code is None:  # else the log has said it
             log.say(outcome.error)
         log.finish()

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scheduler.workflows.act_checkout import checkout_step
 from scheduler.workflows.act_shell import wrapped
 from scheduler.workflows.expressions import find_expressions, has_expression
 from scheduler.workflows.matrix import render_value
@@ -31,25 +32,6 @@ AFTER_SKIP: Final = "ran after a skipped job"
 _KEPT: Final = ("permissions", "outputs", "env", "defaults", "if")
 _SHELL: Final = "/bin/sh -e {0}"
 """Of what is ours: found whatever PATH the workflow sets."""
-_PATH: Final = "INPUT_PATH"
-"""By this name, as an input: act computes those when it knows the other variables of the step."""
-_KEEPS: Final = "P2P_CHECKOUT_KEEPS"
-_SOURCE: Final = "P2P_CHECKOUT_SOURCE"
-_CHECKOUT: Final = rf"""PATH=/usr/local/bin:/usr/bin:/bin
-top=$(pwd -P)
-case ${_PATH} in /*) to=${_PATH} ;; *) to=$top/${_PATH} ;; esac
-to=$(realpath -m -- "$to")
-case $to/ in
-  "$top"/*) ;;
-  *) printf 'path: %s is not within the work folder\n' "${_PATH}"; exit 1 ;;
-esac
-mkdir -p -- "$to"
-if [ "${_KEEPS}" = false ]; then
-  for one in "$to"/* "$to"/.[!.]* "$to"/..?*; do rm -rf -- "$one"; done
-fi
-cp -a --remove-destination -- "${_SOURCE}/." "$to"
-printf 'ref=%s\ncommit=%s\n' "$GITHUB_REF" "$GITHUB_SHA" >> "$GITHUB_OUTPUT"
-"""
 _TELLER: Final = "p2p-teller"
 _LEFT_OUT: Final = "p2p-left-out"
 _TOLD: Final = "P2P_END_OF_RESULT"
@@ -111,13 +93,12 @@ def single_job(
     The workflow has passed the strict check. `needs` has every job that the job needs.
     """
     content = workflow.jobs[job]
-    teller = _TELLER
-    while teller in workflow.jobs:
-        teller += "_"
-    jobs: dict[str, Any] = {need: _stub(of) for need, of in needs.items()}
+    teller, left_out = _unused(_TELLER, workflow), _unused(_LEFT_OUT, workflow)
+    jobs: dict[str, Any] = {need: _stub(of, left_out) for need, of in needs.items()}
     if any(need.is_after_skip for need in needs.values()):
-        jobs[_LEFT_OUT] = _stub(Need(result=SKIPPED))
-    steps = [_step(workflow, content, index, shell, source) for index in range(len(content["steps"]))]
+        jobs[left_out] = _stub(Need(result=SKIPPED), left_out)
+    own = _overwritten(workflow, content)
+    steps = [_step(workflow, content, index, shell, source, own) for index in range(len(content["steps"]))]
     jobs[job] = _job(content, matrix, list(needs)) | {"steps": steps}
     jobs[teller] = _teller(job, result_path)
     top: dict[str, Any] = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
@@ -126,6 +107,12 @@ def single_job(
     title = name if isinstance(name, str) and name.strip() and not has_expression(name) else workflow.path
     text = _yaml({"name": title, "on": _on(workflow, event), **_as_meant(top), "jobs": jobs})
     return SingleJob(text, job, teller, tuple(_expected(content["steps"])), tuple(needs))
+
+
+def _unused(name: str, workflow: Workflow) -> str:
+    while name in workflow.jobs:
+        name += "_"
+    return name
 
 
 def _as_meant(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,14 +147,14 @@ def _on(workflow: Workflow, event: str) -> dict[str, Any]:
     return {event: {"inputs": inputs} if isinstance(inputs, dict) and inputs else None}
 
 
-def _stub(need: Need) -> dict[str, Any]:
+def _stub(need: Need, left_out: str) -> dict[str, Any]:
     # Its own shell and folder: the defaults of the workflow are for what the workflow does.
     step = {"name": "done elsewhere", "run": ":", "shell": _SHELL, "working-directory": "/"}
     stub: dict[str, Any] = {"runs-on": PLATFORM, "steps": [step]}
     if need.result == SKIPPED:
         stub["if"] = False
     elif need.is_after_skip:
-        stub |= {"needs": [_LEFT_OUT], "if": "always()"}
+        stub |= {"needs": [left_out], "if": "always()"}
     if need.outputs and need.result != SKIPPED:
         stub["outputs"] = {name: _literal(value) for name, value in need.outputs.items()}
     return stub
@@ -192,11 +179,12 @@ def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]
     return job
 
 
-def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None, source: str) -> dict[str, Any]:
+def _step(
+    workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None, source: str, own: Mapping[str, str]
+) -> dict[str, Any]:
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
     found = _as_meant(step)
-    own = _overwritten(workflow, content)
     if own:
         found["env"] = {**own, **(found.get("env") or {})}
     # Act computes names too early, of steps that are left out too, and what cannot be computed yet is no fault.
@@ -207,7 +195,7 @@ def _step(workflow: Workflow, content: Mapping[str, Any], index: int, shell: str
         through = wrapped(shell, _shell_of(workflow, content, step))
         found |= {} if through is None else {"shell": through}
     if isinstance(uses, str) and CHECKOUT.fullmatch(uses.strip()):
-        return _checkout(found, source)
+        return checkout_step(found, source, _SHELL)
     return found
 
 
@@ -216,20 +204,6 @@ def _overwritten(workflow: Workflow, content: Mapping[str, Any]) -> dict[str, st
     maps = (place.get("env") for place in (workflow.content, content))
     said = {name: value for one in maps if isinstance(one, dict) for name, value in one.items()}
     return {name: render_value(said[name]) for name in _SET_BY_ACT if name in said}
-
-
-def _checkout(step: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return a step that puts the task's source where a checkout would: act's own writes over what is there."""
-    found = {key: value for key, value in step.items() if key not in {"uses", "with"}}
-    given = step.get("with")
-    said = given if isinstance(given, dict) else {}
-    own = {
-        _SOURCE: source,
-        _PATH: str(said.get("path") or "."),
-        _KEEPS: str(str(said.get("clean")).lower() == "false").lower(),
-    }
-    env = {**(step.get("env") or {}), **own}
-    return found | {"run": _CHECKOUT, "shell": _SHELL, "working-directory": "${{ github.workspace }}", "env": env}
 
 
 def _shell_of(workflow: Workflow, content: Mapping[str, Any], step: Mapping[str, Any]) -> Any:

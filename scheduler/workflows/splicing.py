@@ -35,12 +35,9 @@ def _injections(workflow: Workflow) -> Iterator[Finding]:
         job = str(where[1])
         env = strangers.env_of(job, workflow.jobs[job]["steps"][where[3]])
         for span in find_expressions(text):
-            found = strangers.find(span.inner, env)
-            secret = next((name for name in references(span.inner) if name[0] == "secrets"), None)
+            found = strangers.find(span.inner, env) or _secret(span.inner)
             if found is not None:
-                yield _warning(workflow, "injection", where, text, span, found)
-            elif secret is not None:
-                yield _warning(workflow, "secret.spliced", where, text, span, _Found(secret, ".".join(secret)))
+                yield _warning(workflow, where, text, span, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +159,25 @@ def _scripts(workflow: Workflow) -> Iterator[tuple[KeyPath, str]]:
                     yield (*where, "with", "script"), script
 
 
+def _secret(expression: str) -> _Found | None:
+    return next((_Found(name, ".".join(name)) for name in references(expression) if name[0] == "secrets"), None)
+
+
 def _is_tame(reference: Reference, tame: set[str]) -> bool:
     return reference[-1] in tame and reference[:-1] in {("inputs",), ("github", "event", "inputs")}
 
 
-def _warning(workflow: Workflow, rule: str, where: KeyPath, text: str, span: Span, found: _Found) -> Finding:
+def _warning(workflow: Workflow, where: KeyPath, text: str, span: Span, found: _Found) -> Finding:
     name = ".".join(found.name)
-    if rule == "injection":
-        carried = "" if found.source == name else f", which carries {found.source},"
-        words = (
-            f"shell injection: {name}{carried} is spliced into the script, and whoever chooses it may run what he likes"
+    carried = "" if found.source == name else f", which carries {found.source},"
+    spliced_in = f"{name}{carried} is spliced into the script"
+    if found.name[0] == "secrets":
+        rule, words = (
+            "secret.spliced",
+            f"{spliced_in}: the shell reads what is in it, and logs may show what comes of that",
         )
     else:
-        words = (
-            f"{name} is spliced into the script: the shell reads what is in it, and logs may show what comes of that"
-        )
+        rule, words = "injection", f"shell injection: {spliced_in}, and whoever chooses it may run what he likes"
     inner = span.inner.strip()
     if found.name[0] == "env" and len(found.name) > 1 and found.name[1] != "*" and inner.lower() == name:
         advice = f'it is a variable already: write "${inner.partition(".")[2]}" in the script'

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from scheduler.workflows.expressions import condition
+from scheduler.workflows.expressions import condition, has_expression
 from scheduler.workflows.findings import Finding, in_order
 from scheduler.workflows.matrix import fill_in, legs_of
 from scheduler.workflows.reading import KeyPath, Workflow, texts_listed
@@ -120,7 +120,7 @@ def _machine(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) -> 
 
 def _other_system(workflow: Workflow, where: KeyPath, text: str) -> str | None:
     """Return the label of another system that a text is, or comes to for a leg of the matrix."""
-    legs, _ = legs_of(workflow, str(where[1]))
+    legs = legs_of(workflow, str(where[1]))[0] if has_expression(text) else ()
     texts = [fill_in(text, leg.values) for leg in legs] or [text]
     return next((one.strip() for one in texts if _OTHER_SYSTEM.fullmatch(one.strip())), None)
 

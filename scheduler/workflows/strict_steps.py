@@ -129,8 +129,9 @@ class StepCheck:
 
     def _uses(self, where: KeyPath, uses: str, given: Any) -> Iterator[Finding]:
         place = (*where, "uses")
+        given = given if isinstance(given, dict) else {}
         if CHECKOUT.fullmatch(uses):
-            yield from self._checkout(where, given if isinstance(given, dict) else {})
+            yield from self._checkout(where, given)
         elif uses.lower().startswith(DOCKER):
             words = "there is no docker here"
             yield self._workflow.error(Rule.DOCKER_ACTION, place, words, "run the program in a step")
@@ -138,7 +139,7 @@ class StepCheck:
             if "\\" in uses:
                 yield self._workflow.error(Rule.LOCAL_ACTION, place, "act takes no path with \\", "write it with /")
             else:
-                yield from self._local(place, uses, given if isinstance(given, dict) else {})
+                yield from self._local(place, uses, given)
         else:
             words = f"{uses[:100]!r} would have to be fetched from GitHub, which a worker does not do"
             advice = "run its program in a step, or take the action into the repository (uses: ./…)"

@@ -123,10 +123,10 @@ def _refusals(run: Run, jobs: Iterable[JobPlan]) -> Iterator[Finding]:
         if sum(legs.get(need, 0) for need in job.needs) > NEEDS_MAX:
             words = f"it needs more legs than the {NEEDS_MAX} tasks that a task can need"
             yield run.workflow.error("needs.number", ("jobs", job.job, "needs"), words)
-    # Whoever runs them would refuse what names the commit, or checks out a source, where there is none.
-    anybody = Situation(None if run.source is None else _nothing, has_program=lambda _: True, sha=run.sha)
-    found = check(run.workflow, *(job.job for job in jobs), at=anybody)
-    yield from (one for one in found if one.rule in {Rule.CONTEXT, Rule.SOURCE} and one.is_error)
+    if not run.sha or run.source is None:  # whoever runs them would refuse what names the commit, or checks that out
+        anybody = Situation(None if run.source is None else _nothing, has_program=lambda _: True, sha=run.sha)
+        found = check(run.workflow, *(job.job for job in jobs), at=anybody)
+        yield from (one for one in found if one.rule in {Rule.CONTEXT, Rule.SOURCE} and one.is_error)
 
 
 def _nothing(_: str) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scheduler.signals import ended_by, heeding
 from scheduler.working.worker import Worker
 
 
@@ -16,12 +17,8 @@ def heeding_signals(worker: Worker) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: lambda *_: worker.drain() for number in (signal.SIGTERM, signal.SIGINT)}
-    kept = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    handlers = ended_by(worker.drain)
     if hasattr(signal, "SIGHUP"):
-        kept[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: worker.reread())
-    try:
+        handlers[signal.SIGHUP] = worker.reread
+    with heeding(handlers):
         yield
-    finally:
-        for number, before in kept.items():
-            signal.signal(number, before)

@@ -201,9 +201,10 @@ class Worker:
         if self._options.until is Until.TOLD or not self._found_none:
             return False
         wakes_at = self._queue.wakes_at()
-        if wakes_at is None or self._options.until is Until.DRAINED:
-            return wakes_at is None
-        return wakes_at > self._home.now_ms() and not self._queue.awaits_turn()
+        if wakes_at is None:
+            return True
+        is_for_later = wakes_at > self._home.now_ms() and not self._queue.awaits_turn()
+        return self._options.until is Until.ONCE and is_for_later
 
     def _turn(self, now: float) -> None:
         if not self._home.is_current():
