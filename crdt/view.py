@@ -142,6 +142,11 @@ def own_ready_at(task: TaskRecord) -> int:
     return max(task.submitted_at, task.spec.not_before or 0, waits, *ends)
 
 
+def is_overdue(task: TaskRecord) -> bool:
+    """Return whether a lease of a task that nobody holds ran out, neither failed nor given back (S4)."""
+    return any(not claim.failed_at and not claim.released for claim in task.claims)
+
+
 def _ended_at(claim: ClaimRecord) -> int:
     # When a claim was released its record does not say; it is not before it was made, and what a home first saw is
     # counted by the scheduler.

@@ -135,6 +135,16 @@ def ready_since(view: TaskView, first_seen_ms: int) -> int | None:
     return None if view.ready_at is None else max(view.ready_at, first_seen_ms)
 
 
-def take_at(ready_at: int, rank: int, policy: Policy) -> int:
-    """Return the instant from which the peer of `rank` may take a task (S4)."""
+def take_at(ready_at: int, rank: int, policy: Policy, *, overdue: bool) -> int:
+    """Return the instant from which the peer of `rank` may take a task (S4).
+
+    Args:
+        ready_at: since when it is ready (S2), ms.
+        rank: of the peer (S3).
+        policy: whose grace is waited.
+        overdue: whether a claim of it ran out (crdt.view.is_overdue): a lease was lost on it already, so that
+            each further rank waits half as long as the one before, and none more than two graces.
+    """
+    if overdue:
+        return ready_at + 2 * policy.grace_ms - (2 * policy.grace_ms >> rank)
     return ready_at + rank * policy.grace_ms

@@ -12,7 +12,7 @@ from dataclasses import replace
 from crdt.attempts import runs
 from crdt.order import anchor_of
 from crdt.records import ClaimRecord, CompletionRecord, TaskRecord
-from crdt.view import Obstacle, ObstacleKind, Status, TaskView, view
+from crdt.view import Obstacle, ObstacleKind, Status, TaskView, is_overdue, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey, did_key
@@ -122,7 +122,8 @@ class _Explainer:
             place = ranked.get(candidate.actor)
             turn = None
             if place is not None and self._ready_at is not None:
-                turn = take_at(self._ready_at, place.rank, self._home.policy)
+                overdue = is_overdue(self._record)
+                turn = take_at(self._ready_at, place.rank, self._home.policy, overdue=overdue)
             yield PeerTurn(
                 peer=self._name(candidate.actor),
                 key=did_key(candidate.actor),

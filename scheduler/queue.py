@@ -15,7 +15,7 @@ from typing import Final
 
 from crdt.attempts import runs
 from crdt.records import TaskRecord
-from crdt.view import Status, view
+from crdt.view import Status, is_overdue, view
 from ledger.events import TaskKey
 from ledger.keys import ActorKey
 from scheduler.assignment import Crew, crew_of, due_at, ready_since, take_at
@@ -271,7 +271,7 @@ class TaskQueue:
                 ready_at = ready_since(seen, first_saw(home, record))
                 if rank is None or ready_at is None:
                     return Standing(Place.ASIDE, needs=seen.unmet)
-                turn = taken_from = take_at(ready_at, rank, policy)
+                turn = taken_from = take_at(ready_at, rank, policy, overdue=is_overdue(record))
                 if self._accepts is None:
                     if self._lacks_payload(record):
                         turn = max(turn, now + policy.lease_ms)

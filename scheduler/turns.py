@@ -16,7 +16,7 @@ from crdt.fold import TaskFold
 from crdt.order import anchor_of, place_of
 from crdt.records import Presence, TaskRecord
 from crdt.task_graph import first_by_task
-from crdt.view import own_ready_at
+from crdt.view import is_overdue, own_ready_at
 from ledger.cid import Cid
 from ledger.events import TaskKey, VerifiedEvent
 from ledger.keys import ActorKey
@@ -119,10 +119,11 @@ class Turns:
             return
         inputs = [self._board.store.event(cid).time for cid in op.inputs]
         ready_at = max(own_ready_at(record), *inputs) if inputs else own_ready_at(record)
-        if time >= take_at(ready_at, len(self._workers), policy):
+        overdue = is_overdue(record)
+        if time >= take_at(ready_at, len(self._workers), policy, overdue=overdue):
             return
         nearer = tuple(self._nearer(node, bit, record, time - LIVENESS_LEASES * policy.lease_ms))
-        turn = take_at(ready_at, len(nearer), policy)
+        turn = take_at(ready_at, len(nearer), policy, overdue=overdue)
         if time < turn:
             words = (
                 f"out of turn: of rank {len(nearer)} by what its author had seen, it was to wait until {turn},"

@@ -177,6 +177,26 @@ def test_the_farther_worker_waits_one_grace(ledger: Ledger, late_ms: int, in_tur
     assert ledger.found() == ([] if in_turn else [("J3", claim)])
 
 
+@pytest.mark.parametrize(("graces", "lost", "in_turn"), [(1.5, True, True), (1.499, True, False), (1.5, False, False)])
+def test_after_a_lost_lease_the_third_waits_less(graces: float, lost: bool, in_turn: bool) -> None:
+    """S4: rank 2 waits a grace and a half for a task whose lease ran out, two for another."""
+    world = World()
+    ada, *others = (signing_key(name) for name in ("ada", "ben", "mal", "zoe"))
+    start = world.event(world.owners[0], *(Admit(key.actor, ROLES) for key in (ada, *others)))
+    op = world.submit(ada, a_spec("target"))
+    joined = [world.event(key, Join(), parents=(start,), time=CREATED + 10) for key in others]
+    head = world.event(ada, op, parents=tuple(joined), time=CREATED + 20)
+    near, _, far = sorted(others, key=lambda key: distance(key.actor, anchor_of(head, op.key)))
+    follows, ready = (head,), CREATED + 20
+    if lost:
+        head = world.event(near, Claim(op.key, follows, 1_000), time=ready)
+        follows, ready = (head,), ready + 1_000
+    claim = world.event(far, Claim(op.key, follows, 1_000), time=ready + int(graces * POLICY.grace_ms))
+    assert [(finding.rule, finding.event) for finding in findings_of(world).kept] == (
+        [] if in_turn else [("J3", claim)]
+    )
+
+
 def test_the_nearer_worker_need_not_wait(ledger: Ledger) -> None:
     """A claim of rank 0 is in turn at once."""
     ledger.world.event(ledger.near, ledger.claim(), time=CREATED + 20)

@@ -32,6 +32,8 @@ IN_SCHEDULER: Final[tuple[Mutation, ...]] = (
             f"{_ASSIGNMENT}::test_who_is_no_active_worker_has_no_rank",
         ),
         ("S4", "ready_at + rank * policy.grace_ms", "ready_at"),
+        ("S4", "    if overdue:\n", "    if False:\n"),
+        ("S4", "2 * policy.grace_ms >> rank", "2 * policy.grace_ms >> 1"),
         (
             "S6",
             "if all(worker.actor != actor for worker in eligible):",

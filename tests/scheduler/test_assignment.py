@@ -112,8 +112,8 @@ def test_instants() -> None:
     """S1, S2, S4: due, ready_at and take_at are sums as the spec has them."""
     assert due_at(1_000, 10, POLICY) == 1_000
     assert due_at(1_000, 1, POLICY) == 1_000 + 9 * POLICY.aging_ms
-    assert take_at(1_000, 0, POLICY) == 1_000
-    assert take_at(1_000, 3, POLICY) == 1_000 + 3 * POLICY.grace_ms
+    assert take_at(1_000, 0, POLICY, overdue=False) == 1_000
+    assert take_at(1_000, 3, POLICY, overdue=False) == 1_000 + 3 * POLICY.grace_ms
     assert ready_since(TaskView(Status.READY, ready_at=5), first_seen_ms=9) == 9
     assert ready_since(TaskView(Status.READY, ready_at=9), first_seen_ms=5) == 9
     assert ready_since(TaskView(Status.WAITING), first_seen_ms=5) is None
@@ -125,3 +125,11 @@ def test_overtaking_is_bounded(ready_a: int, priority_a: int, ready_b: int, prio
     """S1: what becomes ready more than (10 - p) levels after a task of priority p never comes before it."""
     if ready_b > ready_a + (10 - priority_a) * POLICY.aging_ms:
         assert due_at(ready_a, priority_a, POLICY) < due_at(ready_b, priority_b, POLICY)
+
+
+def test_of_an_overdue_task_nobody_waits_more_than_two_graces() -> None:
+    """S4: rank 1 waits a grace, each further one half as long more; the order of the ranks stays."""
+    waits = [take_at(0, rank, POLICY, overdue=True) for rank in range(1_000)]
+    assert waits[:5] == [0, 2_000, 3_000, 3_500, 3_750]
+    assert waits == sorted(waits)
+    assert max(waits) == 2 * POLICY.grace_ms

@@ -244,6 +244,31 @@ def test_a_held_task_comes_back_when_its_lease_ends(desk: Desk) -> None:
     assert queue.held() == {}
 
 
+def turn_of(desk: Desk, queue: TaskQueue) -> int:
+    """Return the instant from which the only task of a home is this peer's to take."""
+    if desk.next_id(queue) is not None:
+        return desk.now
+    wakes_at = queue.wakes_at()
+    assert wakes_at is not None
+    return wakes_at
+
+
+def test_a_task_of_a_dead_worker_waits_two_graces_however_many_peers_are_nearer(desk: Desk) -> None:
+    """S4: whoever is ever so far begins it within two graces after the lease; what nobody lost waits for each."""
+    peers = [desk.peer(f"p{n}") for n in range(8)]
+    desk.submit(peers[0], "t")
+    queues = [TaskQueue(desk.home, peer.actor) for peer in peers]
+    turns = sorted((turn_of(desk, queue), n) for n, queue in enumerate(queues))
+    assert [turn for turn, _ in turns] == [START_MS + rank * POLICY.grace_ms for rank in range(8)]
+    taken = take(desk.home, peers[turns[0][1]], lease_ms=10_000)
+    assert taken is not None
+    desk.now = taken.until
+    late = sorted((turn_of(desk, queue), n) for n, queue in enumerate(queues))
+    assert [n for _, n in late] == [n for _, n in turns]
+    assert [turn - desk.now for turn, _ in late[:3]] == [0, POLICY.grace_ms, POLICY.grace_ms * 3 // 2]
+    assert late[-1][0] <= desk.now + 2 * POLICY.grace_ms
+
+
 def test_only_a_ready_task_awaits_a_turn(desk: Desk) -> None:
     """Neither one that begins later, nor one that a nearer peer has taken."""
     peers = [desk.peer("a"), desk.peer("b")]

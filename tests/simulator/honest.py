@@ -179,7 +179,9 @@ class Peer:
         # A renewal that came late, or a need done otherwise, puts off what was seen ready before.
         needed = (board.tasks[need].result for need in task.spec.needs)
         since = max([since, own_ready_at(task), *(result.time for result in needed if result is not None)])
-        return time >= since + place * self.policy.grace_ms
+        overdue = any(not claim.failed_at and not claim.released for claim in task.claims)
+        graces = 2 - 2 / 2**place if overdue else place
+        return time >= since + graces * self.policy.grace_ms
 
     def claim(self, board: Snapshot, task: TaskRecord) -> Claim:
         """Take a ready task."""

@@ -174,12 +174,17 @@ def test_turns() -> None:
             names = [who for _, _, who in ranking]
             rank = names.index(case["me"]) if case["me"] in names else None
             assert turn["rank"] == rank
-            assert turn["take_at"] == (None if rank is None else turn["ready_at"] + rank * policy["grace_ms"])
+            if rank is not None:
+                overdue = any(claim["end"] == 0 for claim in task["claims"])
+                wait = int(policy["grace_ms"] * (2 - 2 / 2**rank if overdue else rank))
+                assert turn["take_at"] == turn["ready_at"] + wait
+            else:
+                assert turn["take_at"] is None
             assert turn["ready_at"] >= case["first_seen"]
         mine = [turn for turn in case["tasks"] if turn["take_at"] is not None]
         queues = {
             "ready": [
-                (turn["due"] + turn["rank"] * policy["grace_ms"], tasks[turn["task"]]["key"], turn)
+                (turn["due"] + turn["take_at"] - turn["ready_at"], tasks[turn["task"]]["key"], turn)
                 for turn in mine
                 if turn["take_at"] <= case["now"]
             ],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from crdt.order import anchor_of
 from crdt.prospect import FOLLOWS_MAX
 from crdt.records import TaskRecord
-from crdt.view import Status, view
+from crdt.view import Status, is_overdue, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.operations import Spec
@@ -97,7 +97,7 @@ def _case(world: World, case: Case) -> Json:
         ready_at = ready_since(seen, START_MS + case.first_seen)
         assert ready_at is not None
         due, rank = due_at(ready_at, task.priority, world.policy), crew.rank_of(me, task)
-        at = None if rank is None else take_at(ready_at, rank, world.policy)
+        at = None if rank is None else take_at(ready_at, rank, world.policy, overdue=is_overdue(task))
         tasks.append(
             _turn(world, crew, key, snapshot.tasks[key].submits[0])
             | {"ready_at": ready_at, "due": due, "rank": rank, "take_at": at}
