@@ -30,7 +30,7 @@ from scheduler.explanation import (
 from scheduler.home import Home
 from scheduler.queue import first_saw
 from scheduler.results import failure_words, result_of
-from scheduler.working.judging import is_for_workers, judge_task
+from scheduler.working.judging import is_for_workers, judge_task, lacking_of
 from scheduler.working.policy import WorkerPolicy
 
 
@@ -59,6 +59,14 @@ def explain(
         return replace(found, policy=PolicyAnswer(verdict.allowed, verdict.reasons, rule))
 
 
+def _lacking_words(blobs: tuple[Cid, ...]) -> str:
+    """Return that a ready task cannot be run here yet, since some blobs are elsewhere."""
+    some = f"a blob it needs has not come here yet: {blobs[0]}"
+    if len(blobs) > 1:
+        some = f"{len(blobs):,} blobs it needs have not come here yet, one of them {blobs[0]}"
+    return f"{some}; `sync` or `peer run` brings it from who has it"
+
+
 class _Explainer:
     """What the parts of one explanation share."""
 
@@ -72,6 +80,7 @@ class _Explainer:
         self._endings = endings(home, record)
         self._ready_at = ready_since(self._view, first_saw(home, record))
         roster, active = self._board.roster(), self._board.active_workers()
+        self._lacking = lacking_of(home, record) if self._view.status is Status.READY else ()
         self._crew: Crew = crew_of(roster, active, home.heard_of(), me, home.policy, now)
 
     def explain(self) -> Explanation:
@@ -86,6 +95,7 @@ class _Explainer:
             status=seen.status,
             why=self._why(),
             obstacles=seen.obstacles,
+            lacking=tuple(map(str, self._lacking)),
             submitter=self._name(record.submitter),
             submitter_key=did_key(record.submitter),
             priority=record.priority,
@@ -171,6 +181,8 @@ class _Explainer:
             case Status.BLOCKED | Status.WAITING | Status.EXPIRED:
                 return "; ".join(map(self._obstacle, seen.obstacles))
             case Status.READY:
+                if self._lacking:
+                    return f"nobody holds it; {_lacking_words(self._lacking)}"
                 return "everything it needs is there, and nobody holds it"
 
     def _obstacle(self, obstacle: Obstacle) -> str:

@@ -84,6 +84,8 @@ class Explanation:
     status: str
     why: str
     obstacles: tuple[Obstacle, ...]
+    lacking: tuple[str, ...]
+    """Blobs that a run of the ready task needs and that have not come to this home yet, by CID."""
     submitter: str
     submitter_key: str
     priority: int

@@ -25,12 +25,11 @@ from scheduler.home import Home
 from scheduler.place import open_store
 from scheduler.queue import Acceptance
 from scheduler.results import inputs_of
-from scheduler.running.files import parts_of
-from scheduler.running.job import FailureClass, Input, Job, Permit, Runner
+from scheduler.running.job import FailureClass, Job, Permit, Runner
 from scheduler.running.payloads import Payload
 from scheduler.taking import Taken
 from scheduler.working.folders import WorkFolders
-from scheduler.working.judging import Judgement, is_for_workers, judge_task
+from scheduler.working.judging import Judgement, is_for_workers, judge_task, lacking
 from scheduler.working.outcome import ending_of
 from scheduler.working.policy import WorkerPolicy
 from scheduler.working.policy_file import PolicyFile
@@ -114,7 +113,7 @@ class JobWork:
             self._tell(record, judgement)
             return Acceptance.NO
         needed = inputs_of(self._home, record, inputs(self._home.board, record)) if record.spec.needs else ()
-        return Acceptance.LATER if self._lacks(judgement.payload, needed) else Acceptance.YES
+        return Acceptance.LATER if lacking(self._home, judgement.payload, needed) else Acceptance.YES
 
     def _tell(self, record: TaskRecord, judgement: Judgement) -> None:
         """Say of the first tasks that are left to others why: who keeps the policy may have meant otherwise."""
@@ -129,10 +128,6 @@ class JobWork:
             )
             if self._told == _TOLD_MAX:
                 _logger.info("more are left to others; `tasks` and `explain TASK` tell which and why")
-
-    def _lacks(self, payload: Payload, needed: tuple[Input, ...]) -> bool:
-        has = self._home.intake.blobs.has
-        return any(one.missing for one in needed) or not all(map(has, parts_of(payload.all_files)))
 
     def permits(self, record: TaskRecord) -> bool:
         """Tell whether the policy still allows a task that runs, and its submitter is not revoked."""
@@ -169,7 +164,7 @@ class JobWork:
         if runner is None:
             return "this worker runs no payload of its kind"
         needed = inputs_of(self._home, record, claim.inputs) if record.spec.needs else ()
-        if self._lacks(payload, needed):
+        if lacking(self._home, payload, needed):
             return "a file that it needs is not in this home"
         job = Job(
             ledger=self._home.ledger,

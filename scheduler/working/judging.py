@@ -6,15 +6,20 @@ scheduler.working.policy.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from crdt.records import TaskRecord
+from ledger.cid import Cid
 from ledger.events import Role
 from ledger.keys import ActorKey
 from ledger.operations import Attachment, Spec
+from scheduler.acting import inputs
 from scheduler.home import Home
-from scheduler.running.job import Permit
+from scheduler.results import inputs_of
+from scheduler.running.files import parts_of
+from scheduler.running.job import Input, Permit
 from scheduler.running.levels import why_not
 from scheduler.running.payloads import COMMAND_TYPE, WORKFLOW_JOB_TYPE, Payload, PayloadError, read_payload
 from scheduler.working.policy import Denial, WorkerPolicy, judge
@@ -74,6 +79,35 @@ def judge_task(home: Home, policy: WorkerPolicy, record: TaskRecord) -> Judgemen
     if why is not None:  # claimed all the same, it would use up its attempts here
         return Judgement(payload=payload, reasons=(f"rule {verdict.rule!r} asks for what this machine lacks: {why}",))
     return Judgement(permit=verdict, payload=payload)
+
+
+def lacking(home: Home, payload: Payload, needed: Iterable[Input]) -> tuple[Cid, ...]:
+    """Return the blobs that a run needs and that have not come here yet, each once. Within a reading.
+
+    Args:
+        home: where they are looked for.
+        payload: of the task, whose files' parts are wanted.
+        needed: the results of its needs (scheduler.results.inputs_of).
+    """
+    parts = (part for part in parts_of(payload.all_files) if not home.intake.blobs.has(part))
+    return tuple(dict.fromkeys((*parts, *(cid for one in needed for cid in one.missing))))
+
+
+def lacking_of(home: Home, record: TaskRecord) -> tuple[Cid, ...]:
+    """Return what `lacking` says of a task as it stands; its payload itself, where that has not come."""
+    item = record.spec.payload
+    if item is None:
+        return ()
+    data = bytes_of(home, item)
+    if data is None:
+        return () if item.blob is None else (item.blob,)
+    try:
+        payload = read_payload(item.media_type, data)
+    except PayloadError:
+        return ()
+    if payload is None:
+        return ()
+    return lacking(home, payload, inputs_of(home, record, inputs(home.board, record)))
 
 
 def is_member(home: Home, actor: ActorKey) -> bool:

@@ -10,8 +10,9 @@ import pytest
 
 from crdt.records import TaskRecord
 from crdt.view import ObstacleKind
+from ledger.cid import Cid
 from ledger.events import Policy, Role
-from ledger.operations import Backoff, Claim, Complete, Revoke
+from ledger.operations import Attachment, Backoff, Claim, Complete, Revoke
 from scheduler.actions import (
     NotReadyError,
     SubmitRequest,
@@ -25,10 +26,13 @@ from scheduler.actions import (
 )
 from scheduler.explain import explain
 from scheduler.explanation import Explanation
+from scheduler.running.files import FileRef
+from scheduler.running.payloads import Command, write_payload
 from tests.scheduler.desk import START_MS, Desk
 from tests.scheduler.test_actions import spec
 
 POLICY = Policy()
+LARGE = Attachment("text/plain", blob=Cid.of_raw(b"payload"), size=7)
 
 
 def of(desk: Desk, record: TaskRecord) -> Explanation:
@@ -221,3 +225,26 @@ def test_events_ahead_of_the_instant_are_an_obstacle_too(desk: Desk) -> None:
     record = desk.submit(desk.peer("me"), "t")
     (ahead,) = explain(desk.home, record, now=START_MS - 1).obstacles
     assert (ahead.kind, ahead.until) == (ObstacleKind.LOG, START_MS)
+
+
+def test_a_blob_that_has_not_come_is_named(desk: Desk) -> None:
+    """A ready task that nobody here can run yet does not pass for one that has everything."""
+    me, blobs = desk.peer("me"), {Cid.of_raw(data): data for data in (b"first", b"second")}
+    files = {str(len(data)): FileRef(len(data), (cid,)) for cid, data in blobs.items()}
+    payload = Attachment(*write_payload(Command(("true",), files=files)))
+    record = submit(desk.home, me, SubmitRequest(spec("t", payload=payload), blobs=blobs))[0].record
+    first, second = blobs
+    for lacks, words in (
+        ((first, second), f"2 blobs it needs have not come here yet, one of them {first}"),
+        ((second,), f"a blob it needs has not come here yet: {second}"),
+        ((), "everything it needs is there"),
+    ):
+        with desk.home.writing() as writing:
+            desk.home.database.connection.execute("UPDATE blobs SET data = NULL")
+            for cid in blobs.keys() - set(lacks):
+                writing.add_blob(blobs[cid])
+        found = of(desk, record)
+        assert found.lacking == tuple(map(str, lacks))
+        assert words in found.why
+    found = of(desk, submit(desk.home, me, SubmitRequest(spec("u", payload=LARGE)))[0].record)
+    assert (found.lacking, found.status) == ((str(LARGE.blob),), "ready")
