@@ -196,7 +196,8 @@ class _Explainer:
             last = max(self._record.claims, key=lambda claim: (claim.failed_at, claim.cid))
             failure = failure_of(self._endings, last.cid)
             if failure is not None:
-                words += f" ({': '.join(filter(None, (failure.failure_class, failure.error)))})"
+                error = " ".join(failure.error.split())
+                words += f" ({': '.join(filter(None, (failure.failure_class, error)))})"
         return words
 
     def _why_done(self, completions: tuple[CompletionRecord, ...]) -> str:

@@ -117,10 +117,10 @@ class Result:
 
 
 def failure_words(result: Result) -> str:
-    """Return in words how an attempt failed: class, error, exit code and limits, as far as they were said."""
+    """Return in one line how an attempt failed: class, error, exit code and limits, as far as they were said."""
     code = result.exit_code
     said = (
-        ": ".join(filter(None, (result.failure_class, result.error))),
+        ": ".join(filter(None, (result.failure_class, " ".join(result.error.split())))),
         "" if code is None or result.error == f"exit code {code}" else f"exit code {code}",
         f"limits hit: {', '.join(result.limits)}" if result.limits else "",
     )

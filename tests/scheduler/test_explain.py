@@ -159,7 +159,7 @@ def test_a_backoff_names_the_failure_it_waits_out(desk: Desk) -> None:
     me = desk.peer("me")
     record = submit(desk.home, me, SubmitRequest(spec("t", max_attempts=3, backoff=Backoff(60_000, 60_000))))[0].record
     assert take(desk.home, me) is not None
-    failed = fail(desk.home, me, record.key, failure_class="crash", error="out of memory")
+    failed = fail(desk.home, me, record.key, failure_class="crash", error="out\n of memory\n")
     found = of(desk, record)
     (backoff,) = found.obstacles
     assert (found.status, backoff.kind, backoff.until) == ("waiting", ObstacleKind.BACKOFF, found.ready_at)

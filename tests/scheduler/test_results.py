@@ -14,7 +14,7 @@ from ledger.keys import SigningKey
 from ledger.operations import Attachment, Backoff, Claim, Complete, Report, Revoke
 from scheduler.acting import acting, follows, inputs, keep, write
 from scheduler.actions import SubmitRequest, cancel, complete, fail, release, renew, submit, take
-from scheduler.results import inputs_of, result_of
+from scheduler.results import failure_words, inputs_of, result_of
 from scheduler.running.files import split
 from scheduler.running.outputs import Outputs, write_outputs
 from scheduler.running.payloads import OUTPUTS_TYPE
@@ -82,11 +82,12 @@ def test_a_failed_attempt_has_its_class_and_the_last_is_shown(desk: Desk) -> Non
         assert taken is not None
         claims.append(taken.claim)
         report = Report(code, limits=("memory",))
-        fail(desk.home, me, record.key, failure_class=failure_class, error="no luck", report=report)
+        fail(desk.home, me, record.key, failure_class=failure_class, error="no\nluck", report=report)
     found = result_of(desk.home, desk.record(record.key))
     assert (found.status, found.attempt, found.failure_class, found.limits) == (Status.DEAD, 2, "limit", ("memory",))
     first = result_of(desk.home, desk.record(record.key), claims[0])
-    assert (first.attempt, first.failure_class, first.exit_code, first.error) == (1, "payload", 3, "no luck")
+    assert (first.attempt, first.failure_class, first.exit_code, first.error) == (1, "payload", 3, "no\nluck")
+    assert failure_words(first) == "payload: no luck, exit code 3, limits hit: memory"
 
 
 def test_a_released_and_a_cancelled_task_have_no_result(desk: Desk) -> None:
