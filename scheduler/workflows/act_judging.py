@@ -20,6 +20,7 @@ _STEP_TIMEOUT: Final = "this step has been cancelled"
 _UNSTARTED: Final = "fork/exec "
 _UNCOMPUTED: Final = "Unable to interpolate expression"
 _OF_THE_FILE: Final = ("workflow is not valid", "Error in if-expression")
+_BEHIND: Final = "Error occurred running finally"
 _ERROR_CHARS_MAX: Final = 1_000
 
 
@@ -118,6 +119,8 @@ def _failure(
 
 def _unrun(log: ActLog, ended: Ended, errors: str) -> tuple[FailureClass, str]:
     """Judge a job that act did not run: the file's fault where every machine's act would say the same of it."""
+    if _BEHIND in errors and log.exit_code is not None:  # a post step has failed, and act ends there
+        return _payload_failure(log, ended)
     why = _why(log, ended, errors)
     is_files = not log.results and any(words in f"{errors}\n{why}" for words in _OF_THE_FILE)
     failure = FailureClass.PAYLOAD if is_files else FailureClass.INFRASTRUCTURE

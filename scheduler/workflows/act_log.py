@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from scheduler.running.job import Live, StopSignal
 from scheduler.running.masking import Masker
+from scheduler.workflows.act_actions import PUT
 from scheduler.workflows.act_shell import NAME as SHELL
 from scheduler.workflows.joined_stop import JoinedStop
 
@@ -129,6 +130,8 @@ class ActLog:
         elif isinstance(said.get("command"), str):
             self._command(said["command"], said, text)
         elif _RUN.match(text) and "stage" in said:
+            if _is_ours(said):
+                return
             name = _first_line(str(said.get("step", "")))
             self._tell(f"▶ {name}\n" if said["stage"] == "Main" else f"▶ {name} ({str(said['stage']).lower()})\n")
         elif said.get("level") == "error" and not text.startswith(_NOISE):
@@ -190,6 +193,12 @@ class ActLog:
             self._live.log(rest + b"\n[it printed more than it may: its log ends here]\n")
             self.full = True
             self._stop.set("log")
+
+
+def _is_ours(said: dict[str, Any]) -> bool:
+    """Whether act speaks of a step that only looks at the action of the next one."""
+    ids = said.get("stepID")
+    return isinstance(ids, list) and bool(ids) and str(ids[-1]).startswith(PUT)
 
 
 def _first_line(text: str) -> str:

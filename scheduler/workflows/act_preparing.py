@@ -16,9 +16,10 @@ from scheduler.running.job import Job, Limits
 from scheduler.running.payloads import WorkflowJob
 from scheduler.running.sandbox import Sandbox, clean_environment
 from scheduler.workflows import act_shell
+from scheduler.workflows.act_actions import LocalActions
 from scheduler.workflows.act_needs import needs_of
 from scheduler.workflows.act_program import write_nothing
-from scheduler.workflows.act_twice import check_twice
+from scheduler.workflows.act_twice import check_told, check_twice
 from scheduler.workflows.act_workflow import SKIPPED, Need, SingleJob, single_job
 from scheduler.workflows.findings import Finding, WorkflowRefusedError
 from scheduler.workflows.matrix import legs_of
@@ -60,12 +61,16 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
     situation = _situation(job, payload, source)
     refuse_faults(workflow, payload, situation)
     needs = needs_of(payload, workflow, job.inputs)
-    if twice := list(check_twice(workflow, payload.job, _texts(job, payload, needs))):
+    told = {"ref": payload.ref, "commit": payload.sha, "event": payload.event, "path": payload.path}
+    twice = [*check_told(workflow, told), *check_twice(workflow, payload.job, _texts(job, payload, needs))]
+    if twice:
         raise WorkflowRefusedError(twice)
     write_inputs(job, Sandbox.seen_as(job.folder, job.permit.level))
     own = job.folder / FOLDER
     own.mkdir(parents=True)
     inside = f"{Sandbox.seen_as(job.folder, job.permit.level)}/{FOLDER}"
+    shell = f"{inside}/{act_shell.NAME}"
+    actions = LocalActions(situation, inside, shell)
     single = single_job(
         workflow,
         payload.job,
@@ -74,9 +79,11 @@ def prepare(job: Job, payload: WorkflowJob) -> Prepared:
         needs=needs,
         result_path=f"{inside}/{TOLD}",
         source=f"{Sandbox.seen_as(job.folder, job.permit.level)}/{SOURCE}",
-        shell=f"{inside}/{act_shell.NAME}" if all(map(situation.has_program, act_shell.PROGRAMS)) else None,
+        shell=shell,
+        actions=actions,
     )
     _write_files(own, single, payload, job.permit.secrets)
+    act_shell.write_shell(own, actions.files)
     content = workflow.jobs[payload.job]
     is_after_skip = any(need.is_after_skip or need.result == SKIPPED for need in needs.values())
     return Prepared(
@@ -143,7 +150,6 @@ def _write_files(own: Path, single: SingleJob, payload: WorkflowJob, secrets: Ma
     (own / "job.yml").write_text(single.text, encoding="utf-8")
     (own / "event.json").write_text(json.dumps(event), encoding="utf-8")
     write_nothing(own)
-    act_shell.write_shell(own)
 
 
 def _limits(limits: Limits, timeout_minutes: Any) -> Limits:

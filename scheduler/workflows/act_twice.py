@@ -2,7 +2,7 @@
 
 Act computes the variables of the file and of the job, and what a step hands to an action, a second time before each
 step; GitHub never does. So a text with `${{ secrets.X }}` in it would become the secret. Known here are the values that
-a run begins with; act_shell sees to what steps write. Pure.
+a run begins with; act_shell sees to what steps write, act_actions to what they hand to actions. Pure.
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ def check_twice(workflow: Workflow, job: str, values: Mapping[str, Sequence[str]
                 yield workflow.error(
                     Rule.MEANING, where, words, "put the variable into `env` of the step that reads it"
                 )
+
+
+def check_told(workflow: Workflow, told: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield where act would compute what it is told of the run, each by its name, as the variables that it makes."""
+    for name, value in told.items():
+        if "${{" in value:
+            words = f"the {name} of this run has an expression in it, which act would compute: {value[:100]!r}"
+            yield workflow.error(Rule.MEANING, (), words, "give it another name")
 
 
 def _computed_twice(workflow: Workflow, job: str) -> Iterator[tuple[KeyPath, str]]:

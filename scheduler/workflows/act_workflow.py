@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scheduler.workflows.act_actions import LocalActions
 from scheduler.workflows.act_checkout import checkout_step
 from scheduler.workflows.act_shell import wrapped
+from scheduler.workflows.act_values import as_meant, yaml_of
 from scheduler.workflows.expressions import find_expressions, has_expression
 from scheduler.workflows.matrix import render_value
 from scheduler.workflows.reading import Workflow
-from scheduler.workflows.strict_steps import CHECKOUT
+from scheduler.workflows.strict_steps import CHECKOUT, LOCAL, folder_of
 
 PLATFORM: Final = "ubuntu-latest"
 """The one system that act is told to run on this machine itself."""
@@ -41,7 +43,6 @@ _INT_DIGITS: Final = 15
 """Whole numbers with more of them GitHub writes as powers of ten."""
 _MAY_FAIL: Final = re.compile(r"(?:fromjson|format|hashfiles)\s*\(", re.IGNORECASE)
 """Functions that may fail where a value is not there yet; all others come to something."""
-_ESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 _IN_EXPRESSION: Final = re.compile(r"['${}]")
 
 
@@ -83,12 +84,13 @@ def single_job(
     needs: Mapping[str, Need],
     result_path: str,
     source: str,
-    shell: str | None = None,
+    shell: str,
+    actions: LocalActions,
 ) -> SingleJob:
     """Return the file with one job of a workflow.
 
     `result_path` is where the teller writes, `source` the folder a checkout copies, `shell` the program of act_shell,
-    all as the run sees them.
+    all as the run sees them; `actions` takes in what actions the job uses.
 
     The workflow has passed the strict check. `needs` has every job that the job needs.
     """
@@ -99,35 +101,21 @@ def single_job(
         jobs[left_out] = _stub(Need(result=SKIPPED), left_out)
     own = _overwritten(workflow, content)
     steps = [_step(workflow, content, index, shell, source, own) for index in range(len(content["steps"]))]
-    jobs[job] = _job(content, matrix, list(needs)) | {"steps": steps}
+    written, expected = _with_actions(content["steps"], steps, actions)
+    jobs[job] = _job(content, matrix, list(needs)) | {"steps": written}
     jobs[teller] = _teller(job, result_path)
     top: dict[str, Any] = {key: workflow.content[key] for key in ("env", "defaults") if key in workflow.content}
     name = workflow.content.get("name")
     # As it stands: act takes a file for invalid that has an expression there, GitHub shows it as it is.
     title = name if isinstance(name, str) and name.strip() and not has_expression(name) else workflow.path
-    text = _yaml({"name": title, "on": _on(workflow, event), **_as_meant(top), "jobs": jobs})
-    return SingleJob(text, job, teller, tuple(_expected(content["steps"])), tuple(needs))
+    text = yaml_of({"name": title, "on": _on(workflow, event), **as_meant(top), "jobs": jobs})
+    return SingleJob(text, job, teller, tuple(expected), tuple(needs))
 
 
 def _unused(name: str, workflow: Workflow) -> str:
     while name in workflow.jobs:
         name += "_"
     return name
-
-
-def _as_meant(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the file's top, a job or a step with its numbers as GitHub takes them.
-
-    In `env` and `with` they are texts: act would hand on `2.0` as it is written. As an `if` they are true or false: act
-    cannot read all of them.
-    """
-    found = dict(content)
-    for key in ("env", "with"):
-        if isinstance(found.get(key), dict):
-            found[key] = {name: render_value(value) for name, value in found[key].items()}
-    if isinstance(found.get("if"), int | float):
-        found["if"] = bool(found["if"])
-    return found
 
 
 def _as_numbers(value: Any) -> Any:
@@ -167,7 +155,7 @@ def _literal(text: str) -> str:
 
 
 def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]) -> dict[str, Any]:
-    job = _as_meant({key: content[key] for key in _KEPT if key in content})
+    job = as_meant({key: content[key] for key in _KEPT if key in content})
     job["runs-on"] = PLATFORM
     if needs:
         job["needs"] = needs
@@ -180,18 +168,18 @@ def _job(content: Mapping[str, Any], matrix: Mapping[str, Any], needs: list[str]
 
 
 def _step(
-    workflow: Workflow, content: Mapping[str, Any], index: int, shell: str | None, source: str, own: Mapping[str, str]
+    workflow: Workflow, content: Mapping[str, Any], index: int, shell: str, source: str, own: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return a step with a short name: act writes the name beside each line that the step prints."""
     step = content["steps"][index]
-    found = _as_meant(step)
+    found = as_meant(step)
     if own:
         found["env"] = {**own, **(found.get("env") or {})}
     # Act computes names too early, of steps that are left out too, and what cannot be computed yet is no fault.
     if "name" not in step or any(_MAY_FAIL.search(span.inner) for span in find_expressions(str(step["name"]))):
         found["name"] = _name(index, step)
     uses = step.get("uses")
-    if uses is None and shell is not None:
+    if uses is None:
         through = wrapped(shell, _shell_of(workflow, content, step))
         found |= {} if through is None else {"shell": through}
     if isinstance(uses, str) and CHECKOUT.fullmatch(uses.strip()):
@@ -225,8 +213,22 @@ def _name(index: int, step: Mapping[str, Any]) -> str:
     return f"Run {line[:_NAME_CHARS_MAX]}"
 
 
-def _expected(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
-    return [(str(step.get("id", index)), "if" not in step) for index, step in enumerate(steps)]
+def _with_actions(
+    said: Sequence[Mapping[str, Any]], steps: Sequence[dict[str, Any]], actions: LocalActions
+) -> tuple[list[dict[str, Any]], list[tuple[str, bool]]]:
+    """Return the steps with what act_actions puts before those that use an action, and what `SingleJob.steps` is."""
+    written: list[dict[str, Any]] = []
+    expected: list[tuple[str, bool]] = []
+    checked_out: list[str] = []
+    for index, (meant, step) in enumerate(zip(said, steps, strict=True)):
+        uses = str(meant.get("uses", "")).strip()
+        is_local = uses.startswith(LOCAL)
+        if CHECKOUT.fullmatch(uses):
+            checked_out.append(folder_of(meant.get("with") or {}))
+        written += actions.steps(step, index, checked_out) if is_local else [step]
+        is_left_out = "if" in meant or (is_local and "continue-on-error" in meant)
+        expected.append((str(meant.get("id", len(written) - 1)), not is_left_out))
+    return written, expected
 
 
 def _teller(job: str, result_path: str) -> dict[str, Any]:
@@ -234,9 +236,3 @@ def _teller(job: str, result_path: str) -> dict[str, Any]:
     script = f"/bin/cat > '{result_path}' <<'{_TOLD}'\n${{{{ toJSON(needs) }}}}\n{_TOLD}\n"
     step = {"name": "tell", "run": script, "shell": _SHELL, "working-directory": "/"}
     return {"needs": [job], "if": "always()", "runs-on": PLATFORM, "steps": [step]}
-
-
-def _yaml(value: Any) -> str:
-    """Return JSON that YAML reads as the same: what YAML takes for line breaks or marks is escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

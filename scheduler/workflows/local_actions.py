@@ -10,6 +10,7 @@ from typing import Any, Final
 from scheduler.workflows.findings import Finding, Severity
 from scheduler.workflows.matrix import render_value
 from scheduler.workflows.reading import KeyPath, Workflow, WorkflowFileError, read_workflow, values_at
+from scheduler.workflows.strict_env import check_env
 from scheduler.workflows.strict_expressions import Names, check_expressions
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
@@ -31,7 +32,7 @@ def check_local_action(
     if depth > DEPTH_MAX:
         yield _of_step(Rule.LOCAL_ACTION, "actions use one another without end")
         return
-    found = _find(uses, checked_out, at)
+    found = find_action(uses, checked_out, at)
     if found is None:
         words = f"the source has no {posixpath.join(uses, _FILES[0])}"
         if _read(posixpath.join(_inside(uses, checked_out[0]) or "", "Dockerfile"), at) is not None:
@@ -54,7 +55,23 @@ def _of_step(rule: Rule, words: str, advice: str = "") -> Finding:
     return Finding("", 0, "", Severity.ERROR, rule, words, advice)
 
 
-def _find(uses: str, checked_out: Sequence[str], at: Situation) -> tuple[str, bytes] | None:
+def is_composite(content: Mapping[str, Any]) -> bool:
+    """Whether what an action's file says is an action of steps."""
+    return _kind(content.get("runs")) == "composite"
+
+
+def is_node(content: Mapping[str, Any]) -> bool:
+    """Whether what an action's file says is an action of node."""
+    return _kind(content.get("runs")) in _NODE
+
+
+def _kind(runs: Any) -> str:
+    using = runs.get("using") if isinstance(runs, dict) else None
+    return using.lower() if isinstance(using, str) else ""
+
+
+def find_action(uses: str, checked_out: Sequence[str], at: Situation) -> tuple[str, bytes] | None:
+    """Return the path in the source, and the bytes, of the file of an action that a step uses; None: there is none."""
     for folder in checked_out:
         inside = _inside(uses, folder)
         for name in _FILES if inside is not None else ():
@@ -101,8 +118,7 @@ def _check_defaults(action: Workflow, at: Situation, given: set[str]) -> Iterato
 def _check_runs(
     action: Workflow, runs: Any, checked_out: Sequence[str], at: Situation, depth: int
 ) -> Iterator[Finding]:
-    using = runs.get("using") if isinstance(runs, dict) else None
-    kind = using.lower() if isinstance(using, str) else ""
+    kind = _kind(runs)
     where: KeyPath = ("runs", "using")
     if kind == "docker":
         yield action.error(Rule.DOCKER_ACTION, where, "there is no docker here")
@@ -110,7 +126,7 @@ def _check_runs(
         if not at.has_program("node"):
             yield action.error(Rule.PROGRAM, where, "this worker has no node")
     elif kind != "composite":
-        words = f"act runs composite, docker, {', '.join(sorted(_NODE))}; not {str(using)[:60]!r}"
+        words = f"act runs composite, docker, {', '.join(sorted(_NODE))}; not {kind[:60]!r}"
         yield action.error(Rule.LOCAL_ACTION, where, words)
     else:
         steps = runs.get("steps")
@@ -124,6 +140,7 @@ def _check_step(
 ) -> Iterator[Finding]:
     uses = step.get("uses")
     yield from check_expressions(action, where, step, Names(action), at)
+    yield from check_env(action, where, step)
     if not isinstance(uses, str):
         return
     place = (*where, "uses")

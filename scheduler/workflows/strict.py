@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from scheduler.workflows.act_shell import PROGRAMS
 from scheduler.workflows.expressions import condition, has_expression
 from scheduler.workflows.findings import Finding, in_order
 from scheduler.workflows.matrix import fill_in, legs_of
 from scheduler.workflows.reading import KeyPath, Workflow, texts_listed
+from scheduler.workflows.strict_env import check_env
 from scheduler.workflows.strict_expressions import Names, check_expressions
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
@@ -56,7 +58,7 @@ def _check_top(workflow: Workflow, at: Situation | None) -> Iterator[Finding]:
     yield from _unknown(workflow, (), content, TOP_KEYS)
     yield from _concurrency(workflow, (), content)
     yield from _defaults(workflow, (), content)
-    yield from _env(workflow, (), content)
+    yield from check_env(workflow, (), content)
     for key in ("run-name", "env", "defaults"):
         if key in content:
             yield from check_expressions(workflow, (key,), content[key], Names(workflow), at)
@@ -74,11 +76,15 @@ def _check_job(workflow: Workflow, job: str, content: Mapping[str, Any], at: Sit
     yield from _promises(workflow, where, content)
     yield from _concurrency(workflow, where, content)
     yield from _defaults(workflow, where, content)
-    yield from _env(workflow, where, content)
+    yield from check_env(workflow, where, content)
     if isinstance(content.get("strategy"), dict):
         yield from _unknown(workflow, (*where, "strategy"), content["strategy"], STRATEGY_KEYS)
     if "if" in content:
         yield from _job_if(workflow, (*where, "if"), content["if"])
+    for program in PROGRAMS:
+        if at is not None and not at.has_program(program):
+            words = f"this worker has no {program}, without which no step is run"
+            yield workflow.error(Rule.PROGRAM, (*where, "steps"), words)
     names = Names(workflow, job)
     rest = {key: value for key, value in content.items() if key != "steps"}
     yield from check_expressions(workflow, where, rest, names, at)
@@ -149,12 +155,6 @@ def _defaults(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) ->
         yield from _unknown(workflow, (*where, "defaults"), said, frozenset(("run",)))
         if isinstance(said.get("run"), dict):
             yield from _unknown(workflow, (*where, "defaults", "run"), said["run"], DEFAULTS_KEYS)
-
-
-def _env(workflow: Workflow, where: KeyPath, content: Mapping[str, Any]) -> Iterator[Finding]:
-    if isinstance(content.get("env"), str):
-        words = "act reads nothing of an `env` that is one expression: no variable would be set"
-        yield workflow.error(Rule.ENV_MAP, (*where, "env"), words, "write the variables out, each with its own value")
 
 
 def _job_if(workflow: Workflow, where: KeyPath, said: Any) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ TITLES: Final[dict[Rule, str]] = {
     Rule.EMPTY: "an `if` or a `run` without anything in it",
     Rule.FUNCTION: "an expression that cannot be read, or calls a function act does not have",
     Rule.CONTEXT: "a value that is there on GitHub and is empty or another here, or that is nowhere",
-    Rule.COMMAND: "`::set-env` and `::add-path`, which are switched off",
+    Rule.COMMAND: "`::set-env` and `::add-path`, which are switched off, and what switches them on",
     Rule.STEP_ID: "an id that two steps have, or that is none",
     Rule.ENV_MAP: "`env` that is one expression",
     Rule.PROGRAM: "a program that this worker does not have",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.local_actions import check_local_action
 from scheduler.workflows.reading import KeyPath, Workflow
+from scheduler.workflows.strict_env import check_env
 from scheduler.workflows.strict_expressions import Names, check_expressions
 from scheduler.workflows.strict_rules import Rule
 from scheduler.workflows.strict_situation import Situation
@@ -36,6 +37,11 @@ _ID: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]*")
 _OFF: Final = re.compile(r"^\s*(?:echo\s+)?[\"']?::(set-env|add-path)\b", re.MULTILINE)
 _PROGRAMS: Final[Mapping[str, str]] = {"python": "python", "pwsh": "pwsh", "sh": "sh", "bash": "sh"}
 _OTHER_SHELLS: Final = frozenset(("cmd", "powershell"))
+
+
+def folder_of(given: Mapping[str, Any]) -> str:
+    """Return where in the work folder a checkout puts the source, by what it is given."""
+    return _WORKSPACE.sub("", str(given.get("path") or ""))
 
 
 class StepCheck:
@@ -99,9 +105,7 @@ class StepCheck:
         if type(minutes) is not int or minutes < 1:
             words = "act reads past all but whole numbers from 1: the step could run on for ever"
             yield self._workflow.error(Rule.STEP_TIMEOUT, (*where, "timeout-minutes"), words, "write a whole number")
-        if isinstance(step.get("env"), str):
-            words = "act reads nothing of an `env` that is one expression: no variable would be set"
-            yield self._workflow.error(Rule.ENV_MAP, (*where, "env"), words, "write the variables out")
+        yield from check_env(self._workflow, where, step)
 
     def _run(self, where: KeyPath, step: Mapping[str, Any]) -> Iterator[Finding]:
         script = step.get("run")
@@ -146,7 +150,7 @@ class StepCheck:
             yield self._workflow.error(Rule.REMOTE_ACTION, place, words, advice)
 
     def _checkout(self, where: KeyPath, given: Mapping[str, Any]) -> Iterator[Finding]:
-        folder = _WORKSPACE.sub("", str(given.get("path") or ""))
+        folder = folder_of(given)
         self._checked_out = [*(self._checked_out or ()), folder]
         if f"{posixpath.normpath(folder)}/".startswith(("../", "/")):
             words = "outside of the work folder, where GitHub puts nothing, either"

@@ -85,6 +85,7 @@ class ActBench:
         permit: Permit | None = None,
         live: Kept | None = None,
         sha: str = "",
+        ref: str = "refs/heads/main",
         event: str = "workflow_dispatch",
     ) -> Ran:
         """Run one job of a file, to its end."""
@@ -95,9 +96,9 @@ class ActBench:
         blobs: dict[Cid, bytes] = {}
         refs = []
         for content in (text.encode(), data):
-            ref, parts = split(content or b"")
-            refs.append(ref)
-            blobs |= zip(ref.parts, parts, strict=True)
+            file, parts = split(content or b"")
+            refs.append(file)
+            blobs |= zip(file.parts, parts, strict=True)
         payload = WorkflowJob(
             file=refs[0],
             path=PATH,
@@ -105,7 +106,7 @@ class ActBench:
             matrix=matrix or {},
             inputs=inputs or {},
             event=event,
-            ref="refs/heads/main",
+            ref=ref,
             sha=sha,
             source=None if data is None else refs[1],
             needs=needs or {},

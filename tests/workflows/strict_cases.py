@@ -233,6 +233,15 @@ CASES: tuple[Case, ...] = (
         "[]\n",
     ),
     Case(
+        "W19",
+        "jobs.j.env.ACTIONS_ALLOW_UNSECURE_COMMANDS",
+        workflow(CHECKOUT + '- run: cat m\n- run: echo "[$A]"', job="env: {ACTIONS_ALLOW_UNSECURE_COMMANDS: true}"),
+        "strangers",
+        True,
+        "[true]\n",
+        source={"m": "::set-env name=A::${{ 6 == 6 }}\n"},
+    ),
+    Case(
         "W20",
         "jobs.j.steps[1].id",
         workflow("- {run: echo o=1 >> $GITHUB_OUTPUT, id: a}\n- {run: 'true', id: A}"),

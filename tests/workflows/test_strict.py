@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.workflows.act_shell import PROGRAMS
 from scheduler.workflows.findings import Finding
 from scheduler.workflows.reading import read_workflow
 from scheduler.workflows.strict import Situation, check
@@ -15,10 +16,13 @@ from tests.workflows.act_bench import workflow
 from tests.workflows.strict_cases import CASES, CHECKOUT, NEEDS, Case, ids
 
 PAGE = Path(__file__).parents[2] / "docs/workflows-checks.md"
+ALL = (*PROGRAMS, "sh", "node", "python3")
 BARE = Situation(read_source=None, has_program=lambda name: name != "node")
 
 
-def situation(files: Mapping[str, str], *, programs: tuple[str, ...] = ("bash", "sh", "node", "python3")) -> Situation:
+def situation(
+    files: Mapping[str, str], *, programs: tuple[str, ...] = (*PROGRAMS, "sh", "node", "python3")
+) -> Situation:
     """Return what a worker has: a source and programs."""
     return Situation(
         lambda path: files[path].encode() if path in files else None, programs.__contains__, frozenset({"S"}), "a" * 40
@@ -104,6 +108,15 @@ def test_only_the_job_that_is_to_run() -> None:
     assert [one.rule for one in errors(text + "concurrency: x\n", job="b")] == ["W6"]
 
 
+def test_a_worker_that_lacks_what_steps_are_run_through() -> None:
+    """It runs no job: without that program nobody sees to what steps write."""
+    for lacking in PROGRAMS:
+        has = tuple(one for one in ALL if one != lacking)
+        assert [(one.rule, one.key) for one in errors(SOUND, situation({}, programs=has), "b")] == [
+            ("W22", "jobs.b.steps")
+        ]
+
+
 def test_a_warning_of_jobs_that_run_always() -> None:
     """`always()` of a job is a doubt, no fault."""
     found = check(read_workflow(workflow("- run: ':'", job="if: always()").encode(), "ci.yml"))
@@ -111,6 +124,8 @@ def test_a_warning_of_jobs_that_run_always() -> None:
 
 
 COMPOSITE = "runs:\n  using: composite\n  steps:\n    - {shell: bash, run: echo}\n"
+PLAIN = {"b/action.yml": COMPOSITE}
+COMMANDS = "ACTIONS_ALLOW_UNSECURE_COMMANDS"
 USES = workflow(CHECKOUT + "- uses: ./a")
 
 
@@ -135,8 +150,14 @@ USES = workflow(CHECKOUT + "- uses: ./a")
         ({"a/action.yml": COMPOSITE + "    - {shell: sh, run: ':', env: {V: True}}\n"}, "W13", "a/action.yml:5"),
         ({"a/action.yml": COMPOSITE + "    - uses: actions/checkout@v4\n"}, "W12", "a/action.yml:5"),
         ({"a/action.yml": "inputs: {t: {default: '${{ github.token }}'}}\n" + COMPOSITE}, "W18", "a/action.yml:1"),
+        ({"a/action.yml": COMPOSITE + "    - {uses: ./b, env: '${{ inputs }}'}\n", **PLAIN}, "W21", "a/action.yml:5"),
+        (
+            {"a/action.yml": COMPOSITE + f"    - {{uses: ./b, env: {{{COMMANDS}: x}}}}\n", **PLAIN},
+            "W19",
+            "a/action.yml:5",
+        ),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_actions_of_the_source(files: dict[str, str], rule: str, place: str) -> None:
     """They are read as deep as they use one another; what is wrong is told where it stands."""
@@ -161,7 +182,7 @@ def test_sound_actions_of_the_source() -> None:
     assert not errors(USES, situation(files))
     below = workflow("- {uses: actions/checkout@v4, with: {path: src}}\n- uses: ./src/js")
     assert not errors(below, situation(files))
-    assert [one.rule for one in errors(USES, situation(files, programs=("bash",)))] == ["W22"]
+    assert [one.rule for one in errors(USES, situation(files, programs=PROGRAMS))] == ["W22"]
 
 
 @pytest.mark.parametrize(
