@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cli.command import ArgvCommand, spellings
-from cli.errors import CliError, InputError
+from cli.errors import CliError
 from cli.exit_codes import ExitCode
 from cli.log_text import LogPrinter
 from cli.result_text import result_document
@@ -187,11 +187,8 @@ def _wait_light(
     from scheduler.light.waiting import WaitedError, Waiting
     from scheduler.place import wall_clock_ms
 
-    places = light.places()
-    if not places:
-        raise InputError("nobody can be asked about the task", "name a peer: --via http://HOST:PORT, or in the token")
     watching = _Watching(session, printer)
-    waiting = Waiting(light.token.ledger, light.token.genesis, task, places, wall_clock_ms)
+    waiting = Waiting(light.token.ledger, light.token.genesis, task, light.places(), wall_clock_ms)
     try:
         view = waiting.until_settled(timeout_s, watching.see)
     except WaitedError as error:

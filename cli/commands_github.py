@@ -87,8 +87,8 @@ class _Step:
                 "there is no ledger here: the task would be in one that ends with this runner, and no peer has",
                 "give the step P2P_WORKFLOW_KEY and P2P_WORKFLOW_LEDGER from secrets, or a peer's P2P_WORKFLOW_HOME",
             )
-        if light is not None and wait and not light.places():
-            raise InputError("nobody can be asked about the task", "name a peer's URL in the ledger token, or in via")
+        if light is not None and wait:
+            light.places()  # raises where nobody can be asked, before anything is submitted
         file = inputs.text("workflow")
         if file is not None:
             return self._run_workflow(light, file, timeout_s, wait=wait)

@@ -108,8 +108,8 @@ def submit(
     if wait is not None and file is not None:
         raise InputError("--wait waits for one task", "submit the file, then `wait` for its tasks")
     light = find_light(session, ledger, via)
-    if light is not None and wait is not None and not light.places():
-        raise InputError("nobody can be asked about the task", "name a peer: --via http://HOST:PORT, or in the token")
+    if light is not None and wait is not None:
+        light.places()  # raises where nobody can be asked, before anything is submitted
     command = command_fields(argv_of(context), script, interpreter, env, put, keep, network, secret, sandbox)
     fields: dict[str, Any] = {
         "task_id": task_id,

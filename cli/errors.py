@@ -157,7 +157,7 @@ CODES: Final[dict[str, ExitCode]] = {
     "scheduler.action_errors.ActionError": ExitCode.REFUSED,
     "scheduler.light.token.LedgerTokenError": ExitCode.USAGE,
     "scheduler.light.token.TokenKeyError": ExitCode.NOT_ALLOWED,
-    "scheduler.light.handing.ViaError": ExitCode.USAGE,
+    "scheduler.light.via.ViaError": ExitCode.USAGE,
     "scheduler.light.handing.NobodyTookItError": ExitCode.UNREACHABLE,
     "scheduler.light.waiting.LostContactError": ExitCode.UNREACHABLE,
     "scheduler.light.waiting.WaitedError": ExitCode.TIME_UP,

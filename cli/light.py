@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -17,10 +16,10 @@ from cli.errors import InputError
 from cli.session import Session
 
 if TYPE_CHECKING:
-    from ledger.carrier import Carrier
     from ledger.keys import SigningKey
-    from scheduler.light.handing import Handed, Via
+    from scheduler.light.handing import Handed
     from scheduler.light.token import LedgerToken
+    from scheduler.light.via import Via
     from scheduler.light.waiting import Open
     from scheduler.submitting import SubmitRequest
 
@@ -55,8 +54,7 @@ class Light:
         from scheduler.light.handing import Handing, How
         from scheduler.place import wall_clock_ms
 
-        kubo_token = os.environ.get(KUBO_TOKEN_VARIABLE, "").strip() or None
-        handed = Handing(self.token, self.key, wall_clock_ms, kubo_token).hand(requests, self.vias)
+        handed = Handing(self.token, self.key, wall_clock_ms, _kubo_token()).hand(requests, self.vias)
         for fault in handed.faults:
             session.output.note(f"not taken: {fault}")
         if handed.how is not How.ACCEPTED:
@@ -64,17 +62,16 @@ class Light:
         return handed
 
     def places(self) -> list[Open]:
-        """Return how the peers are reached that can be asked about a task."""
-        from ledger.exchange_client import HttpCarrier
+        """Return how the peers are reached that can be asked about a task; raise InputError where there are none."""
+        from scheduler.light.reaching import places
 
-        def opener(url: str) -> Open:
-            def opened() -> AbstractContextManager[Carrier]:
-                return HttpCarrier(url, self.token.ledger, self.key)
-
-            return opened
-
-        urls = dict.fromkeys([*(via.place for via in self.vias if via.kind == "http"), *self.token.urls])
-        return [opener(url) for url in urls]
+        found = places(self.token, self.key, self.vias, _kubo_token())
+        if not found:
+            raise InputError(
+                "nobody can be asked about the task",
+                "name a peer: its URL in via or in the ledger token, or for kubo:RPC-URL its node in the token",
+            )
+        return found
 
 
 def find_light(session: Session, ledger: str | None, via: Sequence[str] | None) -> Light | None:
@@ -95,6 +92,10 @@ def find_light(session: Session, ledger: str | None, via: Sequence[str] | None) 
     return _light(text, via)
 
 
+def _kubo_token() -> str | None:
+    return os.environ.get(KUBO_TOKEN_VARIABLE, "").strip() or None
+
+
 def _token_of_environment() -> str | None:
     text = os.environ.get(LEDGER_VARIABLE)
     if text is None:
@@ -105,8 +106,8 @@ def _token_of_environment() -> str | None:
 
 
 def _light(text: str, via: Sequence[str] | None) -> Light:
-    from scheduler.light.handing import parse_via
     from scheduler.light.token import read_ledger_token
+    from scheduler.light.via import parse_via
     from scheduler.membership import KEY_VARIABLE, key_of_environment
 
     token = read_ledger_token(text)

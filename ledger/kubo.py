@@ -278,11 +278,11 @@ class KuboClient:
 
     def forward_streams(self, protocol: str, peer_id: str) -> int:
         """Return a loopback port from which TCP connections are carried to a node's listener for `protocol`."""
-        found = self._forwarded(protocol, peer_id)
+        found = self.find_forward(protocol, peer_id)
         if found is None:
             options = {"allow-custom-protocol": "true"}
             self._rpc.call("p2p/forward", protocol, "/ip4/127.0.0.1/tcp/0", f"/p2p/{peer_id}", options=options)
-            found = self._forwarded(protocol, peer_id)
+            found = self.find_forward(protocol, peer_id)
         if found is None:
             raise KuboError(f"the IPFS node {self.address} forwards nothing to {peer_id}")
         return found
@@ -294,7 +294,8 @@ class KuboClient:
             options["target-address"] = f"/p2p/{peer_id}"
         self._rpc.call("p2p/close", options=options)
 
-    def _forwarded(self, protocol: str, peer_id: str) -> int | None:
+    def find_forward(self, protocol: str, peer_id: str) -> int | None:
+        """Return the loopback port that leads to a node's listener for `protocol`, None where none does."""
         for listener in self._listeners():
             if (listener.get("Protocol"), listener.get("TargetAddress")) == (protocol, f"/p2p/{peer_id}"):
                 return split_address(str(listener["ListenAddress"]))[1]

@@ -1,12 +1,14 @@
 """Reaching one peer: a URL as it is, a node through our own IPFS node; both carry the same HTTP.
 
 Forwards of our node stay when a carrier is closed: they are shared with whatever else of this machine talks to that
-node, one for each. Leaves out keeping in touch (scheduler.linking), and what is exchanged (ledger.exchange).
+node, one for each. Who comes once, with a node that is perhaps not its own, takes its forward back (`carried_through`).
+Leaves out keeping in touch (scheduler.linking), and what is exchanged (ledger.exchange).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from ledger.carrier import UnreachableError
@@ -61,3 +63,22 @@ def carrier_to(
         raise UnreachableError("it is reached through an IPFS node, and ours is not there")
     port = forward_to(node, endpoint.peer_id, [endpoint.address], timeout_s=timeout_s)
     return HttpCarrier(f"http://127.0.0.1:{port}", ledger, key, audience=endpoint.peer_id)
+
+
+@contextmanager
+def carried_through(
+    node: KuboClient, peer_id: str, addresses: Sequence[str], ledger: Cid, key: SigningKey | None, *, timeout_s: float
+) -> Iterator[HttpCarrier]:
+    """Give a carrier to a node, and leave ours as it was: a forward that was not there before is closed at the end.
+
+    Another that came to share it meanwhile has to dial again, as after any break. Raises what `forward_to` raises.
+    """
+    was_there = node.find_forward(STREAM_PROTOCOL, peer_id) is not None
+    try:
+        port = forward_to(node, peer_id, addresses, timeout_s=timeout_s)
+        with HttpCarrier(f"http://127.0.0.1:{port}", ledger, key, audience=peer_id) as carrier:
+            yield carrier
+    finally:
+        if not was_there:
+            with suppress(KuboError):  # with a node that has stopped its forwards are gone
+                node.close_streams(STREAM_PROTOCOL, peer_id)

@@ -7,12 +7,10 @@ request again is the same task.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from ledger.acceptance import Refusal, check_alone
 from ledger.car import CarError, read_car, write_car
@@ -22,25 +20,18 @@ from ledger.events import TaskKey
 from ledger.exchange_client import HttpCarrier, NotServedError
 from ledger.hints import topic_of
 from ledger.keys import SigningKey
-from ledger.kubo import KuboClient, split_address
+from ledger.kubo import KuboClient
 from ledger.kubo_errors import KuboError
 from ledger.news import encode_news
 from ledger.operation_codec import read_operations
 from ledger.operations import Submit
 from ledger.replica import ExchangeError
-from scheduler.dialling import carrier_to
-from scheduler.endpoints import EndpointError, parse_endpoint
 from scheduler.light.drafting import Draft, LightTask, draft
 from scheduler.light.peer import LightPeer, NotTakenError
+from scheduler.light.reaching import node_peers, reached
 from scheduler.light.token import LedgerToken
+from scheduler.light.via import Via
 from scheduler.submitting import SubmitRequest
-
-DIAL_S: Final = 10.0
-_URL: Final = re.compile(r"https?://")
-
-
-class ViaError(ValueError):
-    """The text names no place to hand a submit to: a URL, kubo:RPC or file:PATH.car is wanted."""
 
 
 class NobodyTookItError(Exception):
@@ -80,36 +71,6 @@ class Handed:
     words: str
     tasks: tuple[HandedTask, ...]
     faults: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Via:
-    """A place to hand over to: `kind` is http, kubo or file; `place` a URL, an RPC address, or a path."""
-
-    kind: str
-    place: str
-
-    def __str__(self) -> str:
-        return self.place if self.kind == "http" else f"{self.kind}:{self.place}"
-
-
-def parse_via(text: str) -> Via:
-    """Return the place that `text` names; raise ViaError for anything else."""
-    if _URL.match(text):
-        try:
-            return Via("http", parse_endpoint(text).address)
-        except EndpointError as error:
-            raise ViaError(str(error)) from None
-    kind, colon, place = text.partition(":")
-    if kind == "kubo" and colon:
-        try:
-            split_address(place)
-        except ValueError as error:
-            raise ViaError(str(error)) from None
-        return Via(kind, place)
-    if kind == "file" and place.endswith(".car"):
-        return Via(kind, place)
-    raise ViaError(f"{text!r} is no place to hand a submit to: http://HOST:PORT, kubo:RPC-URL or file:PATH.car")
 
 
 class Handing:
@@ -179,15 +140,13 @@ class Handing:
     def _to_node(self, via: Via, node: KuboClient, requests: Sequence[SubmitRequest]) -> Handed:
         """Reach a peer through the node, where the token says which; else leave the blocks there, and tell."""
         faults = []
-        for address in self._token.nodes:
+        for peer in node_peers(self._token):
             try:
-                with carrier_to(
-                    parse_endpoint(address), self._token.ledger, self._key, node, timeout_s=DIAL_S
-                ) as carrier:
-                    return self._to_peer(f"{via} and {address}", carrier, requests)
+                with reached(node, peer, self._token, self._key) as carrier:
+                    return self._to_peer(f"{via} and {peer}", carrier, requests)
             except NotServedError:
                 raise
-            except (ExchangeError, KuboError, EndpointError) as error:
+            except (ExchangeError, KuboError) as error:
                 faults.append(str(error))
         made, events = self._alone(requests)
         for cid, data in sorted(made.blobs.items()):

@@ -19,6 +19,7 @@ from ledger.events import TaskKey
 from ledger.operations import Attachment, Report
 from scheduler.actions import complete, fail, take
 from scheduler.home import Home
+from scheduler.light.token import read_ledger_token, write_ledger_token
 from scheduler.serving import HomeServer
 from tests.cli.program import Program, Ran
 from tests.support.kubo import wait_for
@@ -127,6 +128,24 @@ def test_what_is_wrong_with_the_pair_is_told(team: Team) -> None:
         (run("--via", "http://127.0.0.1:1", P2P_WORKFLOW_HOME=str(team.owner.home)), 2, "input"),
     ):
         assert (ran.code, ran.json["error"]["kind"]) == (code, kind), ran.err
+
+
+def test_where_nobody_can_be_asked_nothing_is_submitted(team: Team, tmp_path: Path) -> None:
+    """A file, or a node where the token names no peer: who is to wait is refused, `submit` and the action alike."""
+    token = team.owner.ok("members", "token", "ci").out.strip()
+    path = tmp_path / "tasks.car"
+    lone = replace(team.runner, extra=team.runner.extra | {"P2P_WORKFLOW_LEDGER": token})
+    for via in (f"file:{path}", "kubo:http://127.0.0.1:1"):
+        ran = lone.run(*SUBMIT, "--via", via, "--wait", "--json")
+        assert (ran.code, ran.json["error"]["kind"]) == (2, "input")
+        assert ran.json["error"]["message"] == "nobody can be asked about the task"
+        action = {"P2P_ACTION_TASK_ID": "t", "P2P_ACTION_WAIT": "true", "P2P_ACTION_VIA": via}
+        ran = replace(lone, extra=lone.extra | action).run("github", "submit")
+        assert (ran.code, "nobody can be asked about the task" in ran.out) == (2, True)
+    assert not path.exists()
+    named = write_ledger_token(replace(read_ledger_token(token), nodes=("/p2p/12D3KooWpeerpeerpeerpeer",)))
+    ran = lone.run(*SUBMIT, "--via", "kubo:http://127.0.0.1:1", "--wait", "--ledger", named, "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (11, "nobody_took_it")  # it was tried
 
 
 def test_many_tasks_and_files_of_a_command(team: Team, tmp_path: Path) -> None:

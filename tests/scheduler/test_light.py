@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from crdt.view import Status
 from ledger.car_import import import_car
+from ledger.carrier import UnreachableError
 from ledger.cid import Cid
 from ledger.codec import encode
 from ledger.events import Admission, Policy
@@ -25,8 +26,9 @@ from ledger.operations import Admit, Attachment, Revoke, Spec
 from scheduler.action_errors import AmbiguousTaskError, ConflictError, RequestError, TaskNotFoundError
 from scheduler.actions import complete, submit
 from scheduler.home import Home
-from scheduler.light.handing import Handed, Handing, How, NobodyTookItError, Via, ViaError, parse_via
+from scheduler.light.handing import Handed, Handing, How, NobodyTookItError
 from scheduler.light.peer import NotTakenError
+from scheduler.light.reaching import NodePeer, node_peers, places
 from scheduler.light.token import (
     LedgerToken,
     LedgerTokenError,
@@ -35,6 +37,7 @@ from scheduler.light.token import (
     read_ledger_token,
     write_ledger_token,
 )
+from scheduler.light.via import Via, ViaError, parse_via
 from scheduler.light.waiting import WaitedError, Waiting
 from scheduler.replica import replica_of
 from scheduler.serving import HomeServer
@@ -348,3 +351,27 @@ def test_who_waits_is_told_when_it_is_done(team: Team) -> None:
     assert found.status is Status.DONE
     with pytest.raises(WaitedError):
         waiting(NOWHERE.place).until_settled(0.2)
+
+
+def test_urls_are_asked_before_nodes(team: Team) -> None:
+    """Each URL and each node once, a node by all its addresses; a file, and what is no address, is nobody."""
+    one, two = "12D3KooWpeerpeerpeerpeer", "12D3KooWotherotherother"
+    nodes = (f"/ip4/192.0.2.1/tcp/1/p2p/{one}", "nonsense", f"/p2p/{two}", f"/ip6/::1/tcp/1/p2p/{one}", "http://x")
+    token = replace(team.token(), urls=(NOWHERE.place, "http://127.0.0.1:2"), nodes=nodes)
+    assert node_peers(token) == (NodePeer(one, (nodes[0], nodes[3])), NodePeer(two, (nodes[2],)))
+    vias = [parse_via(text) for text in ("kubo:http://127.0.0.1:3", "file:x.car", "http://127.0.0.1:1")]
+    urls = []
+    faults = []
+    for place in places(token, team.ci, vias):
+        try:
+            with place() as carrier:
+                assert isinstance(carrier, HttpCarrier)
+                urls.append(carrier.url)
+        except UnreachableError as error:
+            faults.append(str(error))
+    assert urls == list(token.urls)
+    assert [fault.partition(": ")[0] for fault in faults] == [
+        f"{address} through the IPFS node http://127.0.0.1:3" for address in (nodes[0], nodes[2])
+    ]
+    assert places(token, team.ci, vias[1:2]) != []
+    assert places(team.token(), team.ci, vias[:2]) == []
