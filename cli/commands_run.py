@@ -25,6 +25,7 @@ from cli.payload_options import (
     SecretOption,
     command_fields,
     warn_of_public_secrets,
+    warn_of_unread_input,
 )
 from cli.result_text import result_document, result_lines, write_files
 from cli.run_codes import RunCode, run_code
@@ -79,10 +80,10 @@ def run(
     """Have a worker run a command; print what it prints, and end with its exit code.
 
     The command runs wherever a worker that may run it takes it (`worker run`), in an empty folder: `--put .` gives it
-    what is here, without .git and what git ignores. What it prints comes as far as its worker sends it, at once where
-    that is in this home.
+    what is here, without .git and what git ignores. Its input is empty. What it prints comes as far as its worker
+    sends it, at once where that is in this home.
 
-    Exit codes are the command's own; 128 and a signal's number where a signal ended it; 122 where it hit a limit, 124
+    Exit codes are the command's own; 128 and a signal's number where a signal ended it; 122 where a limit ended it, 124
     where its time was up, 125 where it could not be run to an end (no attempt left, expired, cancelled by others, a
     need that is dead), 130 after Ctrl-C or SIGTERM. What goes wrong before it is submitted has the codes of all
     commands.
@@ -96,6 +97,8 @@ def run(
     if command is None:
         raise InputError("there is no command to run", "write `run -- COMMAND…`, or give --script")
     warn_of_public_secrets(session.output, command)
+    if script != "-":
+        warn_of_unread_input(session.output)
     chosen_id = task_id or f"run-{secrets.token_hex(6)}"
     fields: dict[str, Any] = {
         "task_id": chosen_id,

@@ -6,7 +6,11 @@ Both become the field `command` of a task as JSON, so that there is one reader. 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import stat
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -146,6 +150,25 @@ def warn_of_public_secrets(output: Output, fields: Mapping[str, Any] | None) -> 
     for name in (fields or {}).get("env", {}):
         if _SECRET_NAME.search(name):
             output.note(f"{name} looks like a secret, and a task is public for ever: `--secret {name}` keeps it out.")
+
+
+def warn_of_unread_input(output: Output) -> None:
+    """Say so where something waits at our own input: a worker's command has an empty one."""
+    if _waits_at_input():
+        output.note("What is piped in goes nowhere: a task's input is empty. `--put` gives it files.")
+
+
+def _waits_at_input() -> bool:
+    try:
+        state = os.fstat(0)
+        if stat.S_ISREG(state.st_mode):
+            return state.st_size > os.lseek(0, 0, os.SEEK_CUR)
+        waiting = bytearray(4)
+        if stat.S_ISFIFO(state.st_mode):
+            fcntl.ioctl(0, termios.FIONREAD, waiting)
+    except OSError:  # it is closed
+        return False
+    return any(waiting)
 
 
 def _variable(text: str) -> tuple[str, str]:

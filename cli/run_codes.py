@@ -45,7 +45,8 @@ def run_code(result: Result, *, interrupted: bool = False) -> int:
         case FailureClass.TIMEOUT:
             return RunCode.TIME_UP
         case FailureClass.LIMIT:
-            return RunCode.LIMIT
+            code = result.exit_code or 0
+            return _own(code) if code > 0 else RunCode.LIMIT
         case _:
             return RunCode.NOT_RUN
 

@@ -161,6 +161,8 @@ class _Explainer:
         open_to = [peer.peer for peer in peers if peer.take_at is not None and peer.take_at <= self._now]
         if open_to:
             return f"{', '.join(open_to)} may take it now"
+        if not any(worker.is_live for worker in self._crew.workers):
+            return "nobody's: no worker has joined that was heard of lately"
         return "nobody's: no active worker heard of lately has its labels"
 
     # ---- why

@@ -7,7 +7,7 @@ so there the number is exact, threads counted. Without, it is what the user has 
 such limit there, so a run that is to have one is refused.
 
 A run of n processes can so use n times its memory limit: the two are to be chosen together. The kernel does not say
-that one of its limits was hit; a run that fails and says so itself in its last words is taken at its word.
+that one of its limits was hit; a run that fails and says so itself in its last lines is taken at its word.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from typing import Final
 from scheduler.running.job import Limits
 
 TAIL_BYTES: Final = 4_096
-"""How much of the end of what a run printed is looked at."""
+LINES: Final = 5
+"""How much of the end of what a run printed is looked at: so many bytes, and of these so many lines."""
 
 _SIGNALS: Final[dict[int, str]] = {signal.SIGXFSZ: "file"}
 _LAST_WORDS: Final[dict[str, re.Pattern[bytes]]] = {
     "memory": re.compile(rb"MemoryError|Cannot allocate memory|bad_alloc|[Oo]ut of memory|memory exhausted"),
-    "processes": re.compile(rb"fork: .*Resource temporarily|BlockingIOError: \[Errno 11\]|can't start new thread"),
+    "processes": re.compile(
+        rb"fork: .*Resource temporarily|Cannot fork|BlockingIOError: \[Errno 11\]|can't start new thread"
+    ),
     "file": re.compile(rb"File too large|File size limit exceeded"),
     "open_files": re.compile(rb"Too many open files"),
 }
@@ -64,8 +67,9 @@ def limits_hit(limits: Limits, exit_code: int | None, ended_by: int | None, tail
         "file": limits.file_bytes,
         "open_files": limits.open_files,
     }
+    last = b"\n".join(tail.splitlines()[-LINES:])
     for name, words in _LAST_WORDS.items():
-        said = _SIGNALS.get(ended_by or 0) == name or words.search(tail)
+        said = _SIGNALS.get(ended_by or 0) == name or words.search(last)
         if bounds[name] is not None and said:
             yield name
 

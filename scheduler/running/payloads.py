@@ -185,7 +185,7 @@ def _read_command(reader: _Reader) -> Command:
     )
     reader.close()
     if bool(command.argv) == bool(command.script):
-        raise PayloadError("argv or script: exactly one of them is wanted")
+        raise PayloadError("argv or script: exactly one of them is wanted, and not an empty one")
     if bool(command.script) != bool(command.interpreter):
         raise PayloadError("interpreter: a script says which one reads it, and nothing else does")
     if command.argv and not command.argv[0]:

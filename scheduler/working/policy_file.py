@@ -15,6 +15,7 @@ from ledger.keys import ActorKey, KeyFormatError, parse_did_key
 from scheduler.folders import POLICY_NAME
 from scheduler.owned_file import OthersWriteError, OwnedFileError, read_owned, write_new
 from scheduler.running.job import Level, Limits, Mount
+from scheduler.tags import WorkflowTag
 from scheduler.toml_table import (
     Table,
     TomlError,
@@ -152,7 +153,7 @@ def _rule(table: Table, number: int, limits: Limits) -> Rule:
         submitters=submitters,
         any_member=any_member,
         payloads=table.need("payloads", lambda value: frozenset(_word(PayloadKind, one) for one in read_texts(value))),
-        tags=table.read("tags", _names, None),
+        tags=table.read("tags", lambda value: frozenset(_word(WorkflowTag, one) for one in read_texts(value)), None),
         labels=table.read("labels", _names, None),
         interpreters=table.read("interpreters", _names, frozenset()) or frozenset(),
         programs=table.read("programs", _patterns, None),

@@ -144,7 +144,13 @@ def _limits(limits: Limits) -> str:
         f"{render_size(limits.log_bytes)} of output",
         f"{render_size(limits.result_bytes)} of results",
     ]
-    missing = {"time": limits.time_ms, "memory": limits.memory_bytes, "processes": limits.processes}
+    missing = {
+        "time": limits.time_ms,
+        "memory": limits.memory_bytes,
+        "processes": limits.processes,
+        "the size of a file": limits.file_bytes,
+        "open files": limits.open_files,
+    }
     free = [name for name, value in missing.items() if value is None]
     return _list(filter(None, said)) + (f"; NO LIMIT of {_list(free)}" if free else "")
 

@@ -67,6 +67,12 @@ def test_run_is_as_if_the_command_ran_here(working: Program, tmp_path: Path) -> 
     assert (ran.code, ran.out) == (7, "oops\n"), ran
     assert "Failure: payload" in ran.err
     assert working.run("run", "--", "sh", "-c", "kill -9 $$").code == 137
+    ran = working.run("run", "--", "cat", text="piped")
+    assert (ran.code, ran.out, "What is piped in goes nowhere" in ran.err) == (0, "", True), ran
+    ran = working.run("run", "--script", "-", "--interpreter", "sh", text="echo read; exit 3")
+    assert (ran.code, ran.out, "goes nowhere" in ran.err) == (3, "read\n", False), ran
+    ran = working.run("run", "--", "sh", "-c", "echo 'Too many open files'; exit 9")
+    assert (ran.code, "Limits hit: open_files" in ran.err) == (9, True), ran
     ran = working.run("run", "--timeout", "1s", "--json", "--", "sleep", "100")
     assert (ran.code, ran.json["exit"], ran.json["failure"]["class"]) == (124, 124, "timeout")
 

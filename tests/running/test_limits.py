@@ -145,5 +145,7 @@ def test_words_name_a_limit_only_where_there_is_one() -> None:
     limits = Limits(memory_bytes=1)
     assert list(limits_hit(limits, 1, None, b"MemoryError: Too many open files")) == ["memory"]
     assert list(limits_hit(limits, 0, None, b"MemoryError")) == []
+    assert list(limits_hit(limits, 1, None, b"MemoryError\n" + b"and went on\n" * 5)) == []
+    assert list(limits_hit(Limits(processes=9), 2, None, b"sh: 0: Cannot fork\n")) == ["processes"]
     assert list(limits_hit(Limits(), 153, signal.SIGXFSZ, b"")) == []
     assert list(limits_hit(Limits(file_bytes=1), 153, signal.SIGXFSZ, b"")) == ["file"]

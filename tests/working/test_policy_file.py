@@ -121,6 +121,7 @@ FAULTS: Final = {
     LINE + 'network = "no"\n': ("[allow 1] network: true or false is wanted",),
     LINE + 'sandbox = "bubblewarp"\n': ("[allow 1] sandbox: 'bubblewarp'", "did you mean bubblewrap?"),
     LINE + 'tags = "p2p-only"\n': ("[allow 1] tags: a list is wanted",),
+    LINE + 'tags = ["p2p-olny"]\n': ("[allow 1] tags", "p2p-olny", "p2p-only"),
     LINE + 'mounts = [{ outside = "srv" }]\n': ("[allow 1.mounts 1] outside: an absolute path",),
     LINE + 'mounts = [{ outside = "/a", inside = "/proc" }]\n': ("[allow 1.mounts 1] inside", "the sandbox itself"),
     LINE + 'mounts = [{ outside = "/a", inside = "/b/../proc" }]\n': ("[allow 1.mounts 1] inside: an absolute path",),
