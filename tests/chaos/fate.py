@@ -20,7 +20,9 @@ from typing import Final, Protocol
 
 from ledger.events import Policy, Role
 from ledger.operations import Admit
+from scheduler.place import wall_clock_ms
 from tests.chaos.flow import policy_text
+from tests.chaos.news import News, Span
 from tests.support.peers import Machine
 
 POLICY: Final = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=500, timeout_ms=120_000)
@@ -127,6 +129,7 @@ class Fate:
         places: names of what can be cut off.
         paths: what cuts them off.
         others: further blows by name, each called with the generator, returning what it did in words.
+        news: is told of cuts and pauses.
     """
 
     seed: int
@@ -134,9 +137,12 @@ class Fate:
     places: Sequence[str]
     paths: Paths
     others: dict[str, Callable[[random.Random], str]] = field(default_factory=dict)
+    news: News = field(default_factory=News)
     told: list[str] = field(default_factory=list)
     blows: Counter[str] = field(default_factory=Counter)
     _parted_until: float | None = None
+    _cut: tuple[frozenset[frozenset[str]], int] = (frozenset(), 0)
+    _paused: dict[str, int] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -174,15 +180,21 @@ class Fate:
         places = chance.sample(self.places, len(self.places))
         cut = chance.randint(1, len(places) - 1)
         if blow == "kill":
+            if worker.paused_until is not None:
+                begin = self._paused.pop(worker.name)
+                self.news.pauses.append(Span(frozenset((worker.machine.name,)), begin, wall_clock_ms()))
             worker.kill()
             worker.start()
             return f"{worker.name} killed and started again"
         if blow == "pause" and worker.paused_until is None:
             worker.pause(pause_s)
+            self._paused[worker.name] = wall_clock_ms()
             return f"{worker.name} paused for {pause_s:.1f} s"
         if blow == "part" and self._parted_until is None:
+            pairs = frozenset(frozenset((one, other)) for one in places[:cut] for other in places[cut:])
             self.paths.part(places[:cut], places[cut:])
             self._parted_until = time.monotonic() + parted_s
+            self._cut = pairs, wall_clock_ms()
             return f"{places[:cut]} cut off from {places[cut:]} for {parted_s:.1f} s"
         return self.others[blow](chance) if blow in self.others else ""
 
@@ -191,9 +203,13 @@ class Fate:
         if self._parted_until is not None and now >= self._parted_until:
             self.paths.heal()
             self._parted_until = None
+            pairs, begin = self._cut
+            self.news.cuts += [Span(pair, begin, wall_clock_ms()) for pair in pairs]
             words.append("all can meet again")
         for worker in self.workers:
             if worker.paused_until is not None and now >= worker.paused_until:
                 worker.go_on()
+                begin = self._paused.pop(worker.name)
+                self.news.pauses.append(Span(frozenset((worker.machine.name,)), begin, wall_clock_ms()))
                 words.append(f"{worker.name} goes on")
         return words

@@ -6,6 +6,8 @@ writes to a journal outside the ledger, under its claim, when it begins and when
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,11 +19,14 @@ from ledger.operations import Attachment, Backoff, Spec
 from scheduler.home import Home
 from scheduler.running.payloads import Command, write_payload
 from scheduler.submitting import SubmitRequest, submit
+from tests.support.peers import Machine
 
 WORKFLOW: Final = "chaos"
 OUTPUT: Final = "answer"
 ALWAYS: Final = 99
 _AT_ONCE: Final = 200
+_BETWEEN_S: Final = 6.0
+"""Between batches: so long that fate has time, and workers have pauses and peaks."""
 
 # A process for each task, and one more where it sleeps: what is tried here is the workers, not a machine's fork.
 _SCRIPT: Final = """\
@@ -88,11 +93,51 @@ def requests(count: int) -> Iterator[SubmitRequest]:
 
 def submit_all(home: Home, key: SigningKey, count: int) -> list[TaskKey]:
     """Submit the tasks of a run in batches; return their keys, by number."""
+    return [key for batch in submitting(home, key, count) for key in batch]
+
+
+def submitting(home: Home, key: SigningKey, count: int) -> Iterator[list[TaskKey]]:
+    """Submit the tasks of a run, a batch each time; yield their keys."""
     wanted = list(requests(count))
-    found: list[TaskKey] = []
     for start in range(0, count, _AT_ONCE):
-        found += [one.key for one in submit(home, key, wanted[start : start + _AT_ONCE])]
-    return found
+        yield [one.key for one in submit(home, key, wanted[start : start + _AT_ONCE])]
+
+
+class Flow:
+    """Submits the tasks of a run at a machine, batch by batch: some at once, the others while fate strikes."""
+
+    def __init__(self, machine: Machine, count: int) -> None:
+        self._machine = machine
+        self._count = count
+        self._submitted: list[TaskKey] = []
+        self._thread = threading.Thread(target=self._submit, daemon=True)
+        self._failure: BaseException | None = None
+        self.late = 0
+        """How many tasks came after the first batch."""
+
+    def start(self) -> None:
+        """Begin, and come back when the first batch is there."""
+        self._thread.start()
+        while not self._submitted and self._thread.is_alive():
+            time.sleep(0.01)
+
+    def close(self) -> list[TaskKey]:
+        """Return the keys of all tasks, by number."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._submitted
+
+    def _submit(self) -> None:
+        try:
+            with Home.open(self._machine.folder) as home:
+                for batch in submitting(home, self._machine.key, self._count):
+                    self.late += len(batch) if self._submitted else 0
+                    self._submitted += batch
+                    time.sleep(_BETWEEN_S)
+        except BaseException as error:  # noqa: BLE001  # told by the test's own thread
+            self._failure = error
 
 
 def policy_text(journal: Path) -> str:

@@ -16,12 +16,14 @@ from crdt.records import ClaimRecord, TaskRecord
 from crdt.view import Status, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
+from ledger.keys import ActorKey
 from ledger.operations import Fail, Renew
 from scheduler.endings import counting, endings
 from scheduler.home import Home
 from scheduler.results import result_of
 from scheduler.run_log import read_log
 from tests.chaos.flow import OUTPUT, answer, meant_to_be
+from tests.chaos.news import News
 
 Runs = Mapping[Cid, Mapping[str, int]]
 """How often each claim of a task wrote `begin` and `end`."""
@@ -34,7 +36,7 @@ class Verdict:
     tasks: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     again: Counter[str] = field(default_factory=Counter)
-    """Why a task was begun again though it had been begun: failed, released, lease lost, partition."""
+    """Why a task was begun again though it had been begun: failed, released, lease lost, partition, not yet heard."""
     cut_off: int = 0
     """Runs that began, and neither ended nor failed: whoever had them was killed, or had lost them."""
     late: int = 0
@@ -59,8 +61,8 @@ def read_journal(folder: Path) -> dict[TaskKey, dict[Cid, Counter[str]]]:
     return found
 
 
-def judge(home: Home, journal: Path, submitted: Sequence[TaskKey]) -> Verdict:
-    """Return what became of the tasks of a run, given by number."""
+def judge(home: Home, journal: Path, submitted: Sequence[TaskKey], news: News) -> Verdict:
+    """Return what became of the tasks of a run, given by number; `news`: who could have heard of what."""
     verdict = Verdict()
     ran = read_journal(journal)
     with home.reading():
@@ -70,11 +72,13 @@ def judge(home: Home, journal: Path, submitted: Sequence[TaskKey]) -> Verdict:
         if record is None:
             verdict.faults.append(f"t{number} was submitted and is gone")
         else:
-            verdict.faults += [f"t{number} {words}" for words in judge_task(home, number, record, ran[key], verdict)]
+            verdict.faults += [
+                f"t{number} {words}" for words in judge_task(home, number, record, ran[key], verdict, news)
+            ]
     return verdict
 
 
-def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: Verdict) -> list[str]:
+def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: Verdict, news: News) -> list[str]:
     """Return what is against the rules of one task, and count what became of it."""
     with home.reading():
         status = view(record, home.board.find_record, home.policy, home.now_ms()).status
@@ -82,7 +86,7 @@ def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: 
         faults = [] if status is meant_to_be(number) else [f"is {status}, and was to be {meant_to_be(number)}"]
         if status is Status.DEAD:
             faults += _death_faults(home, record)
-        faults += _run_faults(home, record, ran, verdict)
+        faults += _run_faults(home, record, ran, verdict, news)
     if status is Status.DONE:
         faults += _result_faults(home, number, record, ran)
     return faults
@@ -113,7 +117,7 @@ def _death_faults(home: Home, record: TaskRecord) -> Iterator[str]:
             yield f"failed without a reason: {op.failure_class!r}, {op.error!r}"
 
 
-def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict) -> Iterator[str]:
+def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict, news: News) -> Iterator[str]:
     claims = {claim.cid: claim for claim in record.claims}
     for cid, wrote in ran.items():
         verdict.runs += wrote["begin"]
@@ -125,7 +129,7 @@ def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict) -> 
             verdict.cut_off += 1
     begun = sorted((claims[cid] for cid in ran if cid in claims), key=lambda claim: (claim.time, claim.cid))
     for first, second in combinations(begun, 2):
-        why = why_again(home, record, first, second)
+        why = why_again(home, record, first, second, news)
         if why is None:
             yield f"was begun twice for no reason: {first} and {second}"
             continue
@@ -133,10 +137,11 @@ def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict) -> 
         verdict.late += why == "lease lost" and ran[first.cid]["end"] > 0
 
 
-def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimRecord) -> str | None:
+def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimRecord, news: News) -> str | None:
     """Return why the second claim was made though there was the first; None for no reason. Within a reading."""
-    if not _is_before(home, first.cid, second.cid):
-        return "partition"  # its author had not seen the first one
+    here, there = place_of(home, first.actor), place_of(home, second.actor)
+    if not _is_before(home, first.cid, second.cid):  # its author had not seen the first one
+        return news.why_unheard(here, first.time, there, second.time)
     if first.failed_at and first.failed_at <= second.time:
         return "failed"
     if first.released:
@@ -144,7 +149,13 @@ def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimR
     if first.until <= second.time:
         return "lease lost"
     renewals = [cid for cid, _, op in counting(home, record) if isinstance(op, Renew) and op.claim == first.cid]
-    return "partition" if any(not _is_before(home, cid, second.cid) for cid in renewals) else None
+    unheard = [home.board.store.event(cid).time for cid in renewals if not _is_before(home, cid, second.cid)]
+    return news.why_unheard(here, min(unheard), there, second.time) if unheard else None
+
+
+def place_of(home: Home, actor: ActorKey) -> str:
+    """Return the place of a worker: what its name has before the dash (tests.chaos.fate.hired)."""
+    return (home.members.names().get(actor) or str(actor)).rpartition("-")[0]
 
 
 def _is_before(home: Home, first: Cid, second: Cid) -> bool:

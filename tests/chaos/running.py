@@ -10,7 +10,7 @@ from typing import Final
 from crdt.view import FINAL, Status, view
 from scheduler.home import Home
 from tests.chaos.fate import Fate, WorkerProcess, hired
-from tests.chaos.flow import never_done, submit_all
+from tests.chaos.flow import Flow, never_done
 from tests.chaos.judging import Verdict, judge
 from tests.chaos.towns import Town
 
@@ -34,6 +34,8 @@ class Chaos:
     """Exit codes of the workers that were told to end."""
     errors: str
     """What workers wrote to stderr."""
+    submitted_late: int
+    """How many tasks were submitted after the first blow could fall."""
 
     def told(self) -> str:
         """Return it in words, the fate blow by blow."""
@@ -52,6 +54,7 @@ class Chaos:
         assert verdict.cut_off >= 2, f"no kill hit a task that ran\n{told}"
         assert verdict.late >= 1, f"no pause cost a lease\n{told}"
         assert verdict.again["partition"] >= 1, f"no task ran on both sides of a cut\n{told}"
+        assert self.submitted_late >= self.tasks // 2, f"most was there before anything befell them\n{told}"
 
 
 def run_chaos(folder: Path, town: Town, *, seed: int, tasks: int, deadline_s: float) -> Chaos:
@@ -60,24 +63,27 @@ def run_chaos(folder: Path, town: Town, *, seed: int, tasks: int, deadline_s: fl
     journal.mkdir()
     first = town.machines[0]
     workers = hired(folder, journal, town.machines, EACH)
-    submitted = submit_all(first.home, first.key, tasks)
+    flow = Flow(first, tasks)
     town.start()
-    fate = Fate(seed, workers, [machine.name for machine in town.machines], town, town.others)
+    fate = Fate(seed, workers, [machine.name for machine in town.machines], town, town.others, town.news)
     began = time.monotonic()
     deadline = began + deadline_s
     try:
         for worker in workers:
             worker.start()
+        flow.start()
         fate.strike(lambda: _left(first.home, tasks) > tasks // CALM and time.monotonic() < deadline)
         while time.monotonic() < deadline and not all(_is_over(one.home, tasks) for one in town.machines):
             time.sleep(_LOOK_S)
         seconds = time.monotonic() - began
         codes = tuple(worker.close() for worker in workers)
     finally:
+        flow.close()
         for worker in workers:
             worker.close()
     town.agree()
-    return Chaos(tasks, fate, judge(first.home, journal, submitted), seconds, codes, _said(workers))
+    verdict = judge(first.home, journal, flow.close(), town.news)
+    return Chaos(tasks, fate, verdict, seconds, codes, _said(workers), flow.late)
 
 
 def _said(workers: list[WorkerProcess]) -> str:

@@ -20,10 +20,12 @@ from scheduler.taking import Taken
 from tests.chaos.fate import POLICY
 from tests.chaos.flow import OUTPUT, answer, failures, submit_all
 from tests.chaos.judging import Verdict, judge, judge_task, read_journal, why_again
+from tests.chaos.news import SLACK_MS, News, Span
 from tests.scheduler.desk import Desk
 
 COUNT = 7
 """Enough for one that fails at first (3), one that needs another (4), and one that dies (5)."""
+BOTH = frozenset(("here", "there"))
 Change = Callable[[bytes], bytes]
 
 
@@ -35,8 +37,9 @@ class Play:
         self.journal.mkdir()
         self.folder = folder
         self.desk = Desk(folder / "home", POLICY)
-        self.me = self.desk.peer("me")
+        self.me = self.desk.peer("here-1")
         self.keys = submit_all(self.desk.home, self.me, COUNT)
+        self.news = News()
 
     def note(self, task: TaskKey, claim: Cid, words: str) -> None:
         """Write to the journal."""
@@ -72,13 +75,13 @@ class Play:
 
     def judge(self) -> Verdict:
         """Return the verdict."""
-        return judge(self.desk.home, self.journal, self.keys)
+        return judge(self.desk.home, self.journal, self.keys, self.news)
 
     def judge_doctored(self, number: int, change: Callable[[TaskRecord], TaskRecord]) -> list[str]:
         """Return the faults of one task whose record was changed."""
         key = self.keys[number]
         record = change(self.desk.record(key))
-        return judge_task(self.desk.home, number, record, read_journal(self.journal)[key], Verdict())
+        return judge_task(self.desk.home, number, record, read_journal(self.journal)[key], Verdict(), self.news)
 
 
 @pytest.fixture
@@ -189,30 +192,40 @@ def test_why_a_task_is_begun_again(play: Play) -> None:
     record, (one, two) = claims_of(play, first.record.key)
     lasting = replace(one, until=two.time + 1)
     with play.desk.home.reading():
-        assert why_again(play.desk.home, record, one, two) == "lease lost"
-        assert why_again(play.desk.home, record, lasting, two) is None
-        assert why_again(play.desk.home, record, replace(lasting, released=True), two) == "released"
-        assert why_again(play.desk.home, record, replace(lasting, failed_at=two.time), two) == "failed"
+        assert why_again(play.desk.home, record, one, two, play.news) == "lease lost"
+        assert why_again(play.desk.home, record, lasting, two, play.news) is None
+        assert why_again(play.desk.home, record, replace(lasting, released=True), two, play.news) == "released"
+        assert why_again(play.desk.home, record, replace(lasting, failed_at=two.time), two, play.news) == "failed"
 
 
-def test_what_only_a_partition_explains(play: Play) -> None:
-    """A second run whose author did not know of the first, or of its renewal, was begun across a cut."""
-    him = play.desk.peer("other")
+@pytest.mark.parametrize("met", [True, False])
+def test_what_only_a_partition_explains(play: Play, met: bool) -> None:
+    """A second run whose author did not know of the first was begun across a cut, or before the places had met."""
+    him = play.desk.peer("there-1")
     with Desk(play.folder / "one", source=play.desk) as apart:
         apart.now = play.desk.now = play.desk.now + 2 * POLICY.lease_ms  # everybody's turn has come
         (first,) = play.settle(most=1)
+        apart.now += 2 * SLACK_MS if met else 2 * SLACK_MS - 1
         (other,) = play.settle(most=1, desk=apart, key=him)
         assert other.record.key == first.record.key
+        play.desk.now = apart.now
         play.desk.carry(apart)
     record, (one, two) = claims_of(play, first.record.key)
     with play.desk.home.reading():
-        assert why_again(play.desk.home, record, one, two) == "partition"
-    assert play.judge().again == {"partition": 1}
+        assert why_again(play.desk.home, record, one, two, play.news) == "not yet heard"
+        play.news.meetings.append(Span(BOTH, one.time + SLACK_MS, one.time + SLACK_MS))
+        assert (why_again(play.desk.home, record, one, two, play.news) is None) is met
+        play.news.cuts.append(Span(BOTH, one.time - 1, one.time + 1))
+        assert why_again(play.desk.home, record, one, two, play.news) == (None if met else "partition")
+    assert play.judge().again == ({} if met else {"partition": 1})
+    assert any("begun twice for no reason" in fault for fault in play.judge().faults) is met
+    play.news.cuts = [Span(frozenset(("here", "elsewhere")), one.time, two.time)]
+    assert play.judge().again == ({} if met else {"not yet heard": 1})
 
 
 def test_a_renewal_that_was_not_heard_of(play: Play) -> None:
     """A lease that was renewed beyond a cut has ended for those on this side of it."""
-    him = play.desk.peer("other")
+    him = play.desk.peer("there-1")
     (first,) = play.settle(most=1)
     with Desk(play.folder / "one", source=play.desk) as apart:
         play.desk.now += POLICY.lease_ms // 2
@@ -224,4 +237,26 @@ def test_a_renewal_that_was_not_heard_of(play: Play) -> None:
         play.desk.carry(apart)
     record, (one, two) = claims_of(play, first.record.key)
     with play.desk.home.reading():
-        assert why_again(play.desk.home, record, replace(one, until=two.time + 1), two) == "partition"
+        lasting = replace(one, until=two.time + 1)
+        assert why_again(play.desk.home, record, lasting, two, play.news) == "not yet heard"
+        play.news.meetings.append(Span(BOTH, one.time, two.time))
+        assert why_again(play.desk.home, record, lasting, two, play.news) == "not yet heard"
+        play.news.meetings.append(Span(BOTH, two.time - SLACK_MS, two.time - SLACK_MS))
+        assert why_again(play.desk.home, record, lasting, two, play.news) is None
+
+
+def test_two_of_one_place_always_know() -> None:
+    """Nothing explains that workers of one home did not know of each other; nor do cuts between others."""
+    news = News(cuts=[Span(BOTH, 0, 100), Span(frozenset(("here",)), 0, 100)])
+    assert news.why_unheard("here", 10, "here", 20) is None
+
+
+def test_where_news_takes_its_time() -> None:
+    """Without meetings on record a bound holds, and after a cut, or where one's daemon was down, a longer one."""
+    news = News(takes_ms=1_000, mends_ms=500)
+    assert [news.why_unheard("here", 0, "there", then) for then in (1_000, 1_001)] == ["not yet heard", None]
+    news.cuts = [Span(frozenset(("there",)), 4_000, 5_000)]
+    found = [news.why_unheard("here", at, "there", 9_000) for at in (5_500, 5_501)]
+    assert found == ["partition", None]
+    news.pauses = [Span(frozenset(("here",)), 7_000, 8_000)]
+    assert news.why_unheard("here", 6_000, "there", 9_000) == "not yet heard"

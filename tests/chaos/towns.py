@@ -15,14 +15,19 @@ from ledger.carrier import CallCarrier
 from ledger.database import StoreError
 from ledger.exchange import pull, sync_stores
 from scheduler.home import Home
+from scheduler.place import wall_clock_ms
 from scheduler.replica import replica_of
 from tests.chaos.fate import POLICY
+from tests.chaos.news import News, Span
 from tests.network.hardship import agree, bounded, links
 from tests.support.peers import Machine, Machines
 
 PLACES: Final = ("ada", "bert", "cleo")
 _ROUND_S: Final = 0.2
 _END_S: Final = 60.0
+_HEARD_MS: Final = 5_000
+_MENDED_MS: Final = 15_000
+"""Daemons on a machine with too much to do: how long news takes at most, and how long a link is not tried again."""
 
 
 class Town(Protocol):
@@ -31,6 +36,9 @@ class Town(Protocol):
     machines: list[Machine]
     others: dict[str, Callable[[random.Random], str]]
     """What can befall it beside what befalls workers and paths (tests.chaos.fate)."""
+
+    news: News
+    """How news goes between them."""
 
     def start(self) -> None:
         """Begin to carry events."""
@@ -58,6 +66,7 @@ class SyncedTown:
         first = machines.found(PLACES[0], node=False)
         self.machines = [first, *(machines.entered(name, first, node=False) for name in PLACES[1:])]
         self.others: dict[str, Callable[[random.Random], str]] = {}
+        self.news = News()
         self._parted: frozenset[frozenset[str]] = frozenset()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._carry, daemon=True)
@@ -100,7 +109,9 @@ class SyncedTown:
                 while not self._over.wait(_ROUND_S):
                     for one, other in combinations(homes, 2):
                         if frozenset((one, other)) not in self._parted:
-                            _sync(homes[one], homes[other])
+                            begin = wall_clock_ms()
+                            if _sync(homes[one], homes[other]):
+                                self.news.meetings.append(Span(frozenset((one, other)), begin, wall_clock_ms()))
         except BaseException as error:  # noqa: BLE001  # told by the test's own thread
             self._failure = error
 
@@ -114,11 +125,12 @@ class SyncedTown:
         self._stack.close()
 
 
-def _sync(one: Home, other: Home) -> None:
+def _sync(one: Home, other: Home) -> bool:
     try:
         sync_stores(replica_of(one), replica_of(other), one.now_ms)
     except StoreError:  # a worker was stopped in the midst of a transaction: the next round is soon
-        return
+        return False
+    return True
 
 
 class IpfsTown:
@@ -130,6 +142,7 @@ class IpfsTown:
         first = machines.found(PLACES[0])
         self.machines = [first, *(machines.entered(name, first) for name in PLACES[1:])]
         self.others: dict[str, Callable[[random.Random], str]] = {"daemon": self._kill_daemon}
+        self.news = News(takes_ms=_HEARD_MS, mends_ms=_MENDED_MS)
 
     def start(self) -> None:
         """Give each machine its admission, start the daemons."""
@@ -159,10 +172,12 @@ class IpfsTown:
         machine = chance.choice(self.machines)
         assert machine.daemon is not None
         assert machine.node is not None
+        began = wall_clock_ms()
         machine.daemon.kill()
         if with_node := chance.random() < 0.3:
             machine.node.kill()
         machine.start()
+        self.news.cuts.append(Span(frozenset((machine.name,)), began, wall_clock_ms()))
         return f"{machine.name}'s daemon{' and node' if with_node else ''} killed and started again"
 
     def __enter__(self) -> Self:
