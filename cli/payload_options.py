@@ -6,11 +6,9 @@ Both become the field `command` of a task as JSON, so that there is one reader. 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
-import termios
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -159,6 +157,9 @@ def warn_of_unread_input(output: Output) -> None:
 
 
 def _waits_at_input() -> bool:
+    import fcntl
+    import termios
+
     try:
         state = os.fstat(0)
         if stat.S_ISREG(state.st_mode):

@@ -29,7 +29,7 @@ from scheduler.explanation import (
 )
 from scheduler.home import Home
 from scheduler.queue import first_saw
-from scheduler.results import failure_words, result_of
+from scheduler.results import class_and_error, failure_words, result_of
 from scheduler.working.judging import is_for_workers, judge_task, lacking_of
 from scheduler.working.policy import WorkerPolicy
 
@@ -125,6 +125,7 @@ class _Explainer:
         everybody = Crew(
             tuple(Worker(w.actor, frozenset(self._record.spec.requires), 0, True) for w in workers.values())
         )
+        overdue = is_overdue(self._record)
         for candidate in sorted(
             everybody.ranking(self._record), key=lambda c: (c.actor not in ranked, c.distance, c.actor)
         ):
@@ -132,7 +133,6 @@ class _Explainer:
             place = ranked.get(candidate.actor)
             turn = None
             if place is not None and self._ready_at is not None:
-                overdue = is_overdue(self._record)
                 turn = take_at(self._ready_at, place.rank, self._home.policy, overdue=overdue)
             yield PeerTurn(
                 peer=self._name(candidate.actor),
@@ -198,8 +198,7 @@ class _Explainer:
             last = max(self._record.claims, key=lambda claim: (claim.failed_at, claim.cid))
             failure = failure_of(self._endings, last.cid)
             if failure is not None:
-                error = " ".join(failure.error.split())
-                words += f" ({': '.join(filter(None, (failure.failure_class, error)))})"
+                words += f" ({class_and_error(failure.failure_class, failure.error)})"
         return words
 
     def _why_done(self, completions: tuple[CompletionRecord, ...]) -> str:

@@ -116,11 +116,16 @@ class Result:
         return bool(self.voided)
 
 
+def class_and_error(failure_class: str | None, error: str) -> str:
+    """Return in one line what an attempt's failure is called, and its author's words."""
+    return ": ".join(filter(None, (failure_class, " ".join(error.split()))))
+
+
 def failure_words(result: Result) -> str:
     """Return in one line how an attempt failed: class, error, exit code and limits, as far as they were said."""
     code = result.exit_code
     said = (
-        ": ".join(filter(None, (result.failure_class, " ".join(result.error.split())))),
+        class_and_error(result.failure_class, result.error),
         "" if code is None or result.error == f"exit code {code}" else f"exit code {code}",
         f"limits hit: {', '.join(result.limits)}" if result.limits else "",
     )

@@ -7,7 +7,7 @@ Leaves out handing over (scheduler.light.handing) and asking (scheduler.light.wa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -48,11 +48,11 @@ def node_peers(token: LedgerToken) -> tuple[NodePeer, ...]:
     return tuple(NodePeer(peer_id, tuple(addresses)) for peer_id, addresses in found.items())
 
 
-@contextmanager
-def reached(node: KuboClient, peer: NodePeer, token: LedgerToken, key: SigningKey) -> Iterator[HttpCarrier]:
+def reached(
+    node: KuboClient, peer: NodePeer, token: LedgerToken, key: SigningKey
+) -> AbstractContextManager[HttpCarrier]:
     """Give a carrier to a peer through a node, which is left as it was; raises UnreachableError, KuboError."""
-    with carried_through(node, peer.peer_id, peer.addresses, token.ledger, key, timeout_s=DIAL_S) as carrier:
-        yield carrier
+    return carried_through(node, peer.peer_id, peer.addresses, token.ledger, key, timeout_s=DIAL_S)
 
 
 def places(token: LedgerToken, key: SigningKey, vias: Sequence[Via], kubo_token: str | None = None) -> list[Open]:

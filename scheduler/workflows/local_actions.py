@@ -126,7 +126,8 @@ def _check_runs(
         if not at.has_program("node"):
             yield action.error(Rule.PROGRAM, where, "this worker has no node")
     elif kind != "composite":
-        words = f"act runs composite, docker, {', '.join(sorted(_NODE))}; not {kind[:60]!r}"
+        using = runs.get("using") if isinstance(runs, dict) else None
+        words = f"act runs composite, docker, {', '.join(sorted(_NODE))}; not {str(using)[:60]!r}"
         yield action.error(Rule.LOCAL_ACTION, where, words)
     else:
         steps = runs.get("steps")

@@ -113,7 +113,7 @@ class JobWork:
             self._tell(record, judgement)
             return Acceptance.NO
         needed = inputs_of(self._home, record, inputs(self._home.board, record)) if record.spec.needs else ()
-        return Acceptance.LATER if lacking(self._home, judgement.payload, needed) else Acceptance.YES
+        return Acceptance.LATER if any(lacking(self._home, judgement.payload, needed)) else Acceptance.YES
 
     def _tell(self, record: TaskRecord, judgement: Judgement) -> None:
         """Say of the first tasks that are left to others why: who keeps the policy may have meant otherwise."""
@@ -164,7 +164,7 @@ class JobWork:
         if runner is None:
             return "this worker runs no payload of its kind"
         needed = inputs_of(self._home, record, claim.inputs) if record.spec.needs else ()
-        if lacking(self._home, payload, needed):
+        if any(lacking(self._home, payload, needed)):
             return "a file that it needs is not in this home"
         job = Job(
             ledger=self._home.ledger,

@@ -6,7 +6,7 @@ scheduler.working.policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,20 +81,21 @@ def judge_task(home: Home, policy: WorkerPolicy, record: TaskRecord) -> Judgemen
     return Judgement(permit=verdict, payload=payload)
 
 
-def lacking(home: Home, payload: Payload, needed: Iterable[Input]) -> tuple[Cid, ...]:
-    """Return the blobs that a run needs and that have not come here yet, each once. Within a reading.
+def lacking(home: Home, payload: Payload, needed: Iterable[Input]) -> Iterator[Cid]:
+    """Yield the blobs that a run needs and that have not come here yet. Within a reading.
 
     Args:
         home: where they are looked for.
         payload: of the task, whose files' parts are wanted.
         needed: the results of its needs (scheduler.results.inputs_of).
     """
-    parts = (part for part in parts_of(payload.all_files) if not home.intake.blobs.has(part))
-    return tuple(dict.fromkeys((*parts, *(cid for one in needed for cid in one.missing))))
+    for one in needed:
+        yield from one.missing
+    yield from (part for part in parts_of(payload.all_files) if not home.intake.blobs.has(part))
 
 
 def lacking_of(home: Home, record: TaskRecord) -> tuple[Cid, ...]:
-    """Return what `lacking` says of a task as it stands; its payload itself, where that has not come."""
+    """Return what `lacking` says of a task as it stands, each once; its payload itself, where that has not come."""
     item = record.spec.payload
     if item is None:
         return ()
@@ -107,7 +108,7 @@ def lacking_of(home: Home, record: TaskRecord) -> tuple[Cid, ...]:
         return ()
     if payload is None:
         return ()
-    return lacking(home, payload, inputs_of(home, record, inputs(home.board, record)))
+    return tuple(dict.fromkeys(lacking(home, payload, inputs_of(home, record, inputs(home.board, record)))))
 
 
 def is_member(home: Home, actor: ActorKey) -> bool:

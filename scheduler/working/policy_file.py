@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,8 +153,8 @@ def _rule(table: Table, number: int, limits: Limits) -> Rule:
         name=table.read("name", read_text, f"allow {number}"),
         submitters=submitters,
         any_member=any_member,
-        payloads=table.need("payloads", lambda value: frozenset(_word(PayloadKind, one) for one in read_texts(value))),
-        tags=table.read("tags", lambda value: frozenset(_word(WorkflowTag, one) for one in read_texts(value)), None),
+        payloads=table.need("payloads", partial(_words, PayloadKind)),
+        tags=table.read("tags", partial(_words, WorkflowTag), None),
         labels=table.read("labels", _names, None),
         interpreters=table.read("interpreters", _names, frozenset()) or frozenset(),
         programs=table.read("programs", _patterns, None),
@@ -230,6 +231,10 @@ def _word(kind: Any, text: str) -> Any:
     if text not in known:
         raise ValueError(f"{text!r} is not known here: {nearest(text, known)}")
     return kind(text)
+
+
+def _words(kind: Any, value: Any) -> frozenset[Any]:
+    return frozenset(_word(kind, one) for one in read_texts(value))
 
 
 def _names(value: Any) -> frozenset[str]:

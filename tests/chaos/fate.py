@@ -180,9 +180,7 @@ class Fate:
         places = chance.sample(self.places, len(self.places))
         cut = chance.randint(1, len(places) - 1)
         if blow == "kill":
-            if worker.paused_until is not None:
-                begin = self._paused.pop(worker.name)
-                self.news.pauses.append(Span(frozenset((worker.machine.name,)), begin, wall_clock_ms()))
+            self._note_pause(worker)
             worker.kill()
             worker.start()
             return f"{worker.name} killed and started again"
@@ -209,7 +207,12 @@ class Fate:
         for worker in self.workers:
             if worker.paused_until is not None and now >= worker.paused_until:
                 worker.go_on()
-                begin = self._paused.pop(worker.name)
-                self.news.pauses.append(Span(frozenset((worker.machine.name,)), begin, wall_clock_ms()))
+                self._note_pause(worker)
                 words.append(f"{worker.name} goes on")
         return words
+
+    def _note_pause(self, worker: WorkerProcess) -> None:
+        """Tell of a pause that is over, where there was one."""
+        begin = self._paused.pop(worker.name, None)
+        if begin is not None:
+            self.news.pauses.append(Span(frozenset((worker.machine.name,)), begin, wall_clock_ms()))

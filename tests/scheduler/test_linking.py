@@ -74,7 +74,7 @@ def words_of_a_linker(folder: Path, url: str, dial: Dial) -> list[tuple[str, str
     said: list[tuple[str, str]] = []
     is_over = threading.Event()
 
-    def say(kind: str, words: str, **_: object) -> None:
+    def say(kind: str, words: str) -> None:
         said.append((kind, words))
         is_over.set()
 
