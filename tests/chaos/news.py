@@ -53,13 +53,13 @@ class News:
             for meeting in self.meetings
         ):
             return self._stood_still(here, at)
-        if any(span.who <= {here, there} and span.meets(at, then) for span in self._cuts()):
-            return "partition"
-        if self.takes_ms is None or then - at <= self.takes_ms:
-            return "not yet heard"
+        mended = [cut.end for cut in self._cuts() if cut.who <= {here, there} and cut.meets(at, then)]
+        if self.takes_ms is None or then <= max([at, *mended]) + self.takes_ms:
+            return "partition" if mended else "not yet heard"
         return self._stood_still(here, at)
 
     def _cuts(self) -> list[Span]:
+        """Return the cuts until news goes again."""
         return [Span(cut.who, cut.begin, cut.end + self.mends_ms) for cut in self.cuts]
 
     def _stood_still(self, here: str, at: int) -> str | None:

@@ -256,7 +256,10 @@ def test_where_news_takes_its_time() -> None:
     news = News(takes_ms=1_000, mends_ms=500)
     assert [news.why_unheard("here", 0, "there", then) for then in (1_000, 1_001)] == ["not yet heard", None]
     news.cuts = [Span(frozenset(("there",)), 4_000, 5_000)]
-    found = [news.why_unheard("here", at, "there", 9_000) for at in (5_500, 5_501)]
-    assert found == ["partition", None]
+    found = [news.why_unheard("here", at, "there", 6_500) for at in (5_500, 5_501)]
+    assert found == ["partition", "not yet heard"]
+    assert news.why_unheard("here", 5_501, "there", 9_000) is None
+    found = [news.why_unheard("here", 0, "there", then) for then in (6_500, 6_501, 600_000)]
+    assert found == ["partition", None, None]  # a cut that has mended since excuses nothing
     news.pauses = [Span(frozenset(("here",)), 7_000, 8_000)]
     assert news.why_unheard("here", 6_000, "there", 9_000) == "not yet heard"
