@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,12 +27,13 @@ from tests.chaos.flow import policy_text
 from tests.chaos.news import News, Span
 from tests.support.peers import Machine
 
-POLICY: Final = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=500, timeout_ms=120_000)
+POLICY: Final = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=2_000, timeout_ms=120_000)
 """Short leases, so that whoever is killed or paused loses them in the run."""
 SLOTS: Final = 4
 END_S: Final = 60.0
 _BETWEEN_S: Final = (0.8, 2.6)
 _PAUSE_S: Final = (POLICY.lease_ms / 1000 + 0.5, 2 * POLICY.lease_ms / 1000)
+_TURN_S: Final = 1.0
 _PARTED_S: Final = (2.0, 8.0)
 
 
@@ -39,6 +42,9 @@ class Paths(Protocol):
 
     def part(self, here: Sequence[str], there: Sequence[str]) -> None:
         """Cut places off from others."""
+
+    def is_parted(self) -> bool:
+        """Return whether nothing comes across any more: what was under way has come to its end."""
 
     def heal(self) -> None:
         """Let all meet again."""
@@ -53,6 +59,8 @@ class WorkerProcess:
     errors: Path
     process: subprocess.Popen[bytes] | None = None
     paused_until: float | None = None
+    keeps_store: bool = False
+    """Whether it stands still in the midst of writing, so that nobody else can write to its home."""
 
     def start(self) -> None:
         """Start it."""
@@ -80,6 +88,7 @@ class WorkerProcess:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         self.paused_until = time.monotonic() + length_s
+        self.keeps_store = not _can_write(self.machine.home.database.path)
 
     def go_on(self) -> None:
         """Continue it where it is paused."""
@@ -99,6 +108,17 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait(END_S)
+
+
+def _can_write(database: Path) -> bool:
+    """Return whether a store can be written to within a while that no turn of a worker at work takes."""
+    with closing(sqlite3.connect(database, timeout=_TURN_S, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
 
 
 def hired(folder: Path, journal: Path, machines: Sequence[Machine], each: int) -> list[WorkerProcess]:
@@ -128,20 +148,23 @@ class Fate:
         workers: whom it befalls; they run.
         places: names of what can be cut off.
         paths: what cuts them off.
-        others: further blows by name, each called with the generator, returning what it did in words.
         news: is told of cuts and pauses.
+        others: further blows by name, each called with the generator, returning what it did in words.
     """
 
     seed: int
     workers: Sequence[WorkerProcess]
     places: Sequence[str]
     paths: Paths
+    news: News
     others: dict[str, Callable[[random.Random], str]] = field(default_factory=dict)
-    news: News = field(default_factory=News)
     told: list[str] = field(default_factory=list)
     blows: Counter[str] = field(default_factory=Counter)
+    instants: list[int] = field(default_factory=list)
+    """When blows fell, in ms since 1970."""
     _parted_until: float | None = None
-    _cut: tuple[frozenset[frozenset[str]], int] = (frozenset(), 0)
+    _pairs: frozenset[frozenset[str]] = frozenset()
+    _cut_since: int | None = None
     _paused: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -162,8 +185,10 @@ class Fate:
                 next_at = time.monotonic() + chance.uniform(*_BETWEEN_S)
                 blow = next(blows)
                 said = self._strike(blow, chance)
-                self.blows[blow] += bool(said)
-                words += [said] if said else []
+                if said:
+                    self.blows[blow] += 1
+                    self.instants.append(wall_clock_ms())
+                    words.append(said)
             self.told += [f"{time.monotonic() - began:6.1f} s  {word}" for word in words]
         self._mend(float("inf"))
 
@@ -180,29 +205,31 @@ class Fate:
         places = chance.sample(self.places, len(self.places))
         cut = chance.randint(1, len(places) - 1)
         if blow == "kill":
-            self._note_pause(worker)
+            if worker.paused_until is not None:
+                self._note_pause(worker)
             worker.kill()
             worker.start()
             return f"{worker.name} killed and started again"
         if blow == "pause" and worker.paused_until is None:
-            worker.pause(pause_s)
             self._paused[worker.name] = wall_clock_ms()
-            return f"{worker.name} paused for {pause_s:.1f} s"
+            worker.pause(pause_s)
+            return f"{worker.name} paused for {pause_s:.1f} s{', writing' if worker.keeps_store else ''}"
         if blow == "part" and self._parted_until is None:
-            pairs = frozenset(frozenset((one, other)) for one in places[:cut] for other in places[cut:])
+            self._pairs = frozenset(frozenset((one, other)) for one in places[:cut] for other in places[cut:])
             self.paths.part(places[:cut], places[cut:])
             self._parted_until = time.monotonic() + parted_s
-            self._cut = pairs, wall_clock_ms()
             return f"{places[:cut]} cut off from {places[cut:]} for {parted_s:.1f} s"
         return self.others[blow](chance) if blow in self.others else ""
 
     def _mend(self, now: float) -> list[str]:
         words = []
+        if self._parted_until is not None and self._cut_since is None and self.paths.is_parted():
+            self._cut_since = wall_clock_ms()
         if self._parted_until is not None and now >= self._parted_until:
+            if self._cut_since is not None:
+                self.news.cuts += [Span(pair, self._cut_since, wall_clock_ms()) for pair in self._pairs]
             self.paths.heal()
-            self._parted_until = None
-            pairs, begin = self._cut
-            self.news.cuts += [Span(pair, begin, wall_clock_ms()) for pair in pairs]
+            self._parted_until = self._cut_since = None
             words.append("all can meet again")
         for worker in self.workers:
             if worker.paused_until is not None and now >= worker.paused_until:
@@ -212,7 +239,8 @@ class Fate:
         return words
 
     def _note_pause(self, worker: WorkerProcess) -> None:
-        """Tell of a pause that is over, where there was one."""
-        begin = self._paused.pop(worker.name, None)
-        if begin is not None:
-            self.news.pauses.append(Span(frozenset((worker.machine.name,)), begin, wall_clock_ms()))
+        """Note that a worker's pause is over."""
+        begin = self._paused.pop(worker.name)
+        span = Span(frozenset((worker.machine.name,)), begin, wall_clock_ms())
+        self.news.pauses.append(span)
+        self.news.holds += [span] if worker.keeps_store else []

@@ -1,4 +1,4 @@
-"""The tasks of a chaos run: quick ones, slow ones, ones that fail at first or always, and ones that need others.
+"""The tasks of a chaos run: quick and slow ones, some that fail at first or always, need others, or are called off.
 
 Which is which, and how each must end, follows from its number, so that a seed alone tells what was to be. Each run
 writes to a journal outside the ledger, under its claim, when it begins and when it ends.
@@ -7,8 +7,8 @@ writes to a journal outside the ledger, under its claim, when it begins and when
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +16,19 @@ from crdt.view import Status
 from ledger.events import TaskKey
 from ledger.keys import SigningKey
 from ledger.operations import Attachment, Backoff, Spec
+from scheduler.action_errors import TaskOverError
 from scheduler.home import Home
+from scheduler.place import wall_clock_ms
 from scheduler.running.payloads import Command, write_payload
+from scheduler.steering import cancel
 from scheduler.submitting import SubmitRequest, submit
 from tests.support.peers import Machine
 
 WORKFLOW: Final = "chaos"
 OUTPUT: Final = "answer"
 ALWAYS: Final = 99
-_AT_ONCE: Final = 200
-_BETWEEN_S: Final = 6.0
+BATCH: Final = 100
+_BETWEEN_S: Final = 3.0
 """Between batches: so long that fate has time, and workers have pauses and peaks."""
 
 # A process for each task, and one more where it sleeps: what is tried here is the workers, not a machine's fork.
@@ -52,12 +55,17 @@ def failures(number: int) -> int:
 
 
 def needs(number: int) -> list[int]:
-    """Return the tasks that one needs: always such as come before it and need nothing themselves."""
-    return [other for other in (number - 1, number - 7) if number % 5 == 4 and other >= 0]
+    """Return the tasks that one needs: of those before it in its batch, always such as need nothing themselves."""
+    return [other for other in (number - 1, number - 7) if number % 5 == 4 and other >= number - number % BATCH]
+
+
+def is_called_off(number: int) -> bool:
+    """Return whether a task is called off while it may be waiting, running or done; nothing needs such a one."""
+    return number % 35 == 21 and not failures(number)
 
 
 def meant_to_be(number: int) -> Status:
-    """Return how a task must end, whatever befalls those who do it."""
+    """Return how a task must end, whatever befalls those who do it, unless it is called off before."""
     if failures(number) == ALWAYS:
         return Status.DEAD
     return Status.BLOCKED if any(failures(other) == ALWAYS for other in needs(number)) else Status.DONE
@@ -73,10 +81,10 @@ def answer(number: int) -> list[str]:
     return sorted([f"t{number}", *(f"t{other}" for other in needs(number))])
 
 
-def requests(count: int) -> Iterator[SubmitRequest]:
-    """Yield the tasks of a run."""
-    for number in range(count):
-        pause = "1.5" if number % 53 == 7 else "0.3" if number % 11 == 1 else "0"
+def requests(numbers: range) -> Iterator[SubmitRequest]:
+    """Yield tasks of a run."""
+    for number in numbers:
+        pause = "4" if is_called_off(number) else "1.5" if number % 53 == 7 else "0.3" if number % 11 == 1 else "0"
         environment = {"PAUSE": pause, "FAILURES": str(failures(number))}
         media_type, data = write_payload(Command(script=_SCRIPT, interpreter="sh", env=environment))
         spec = Spec(
@@ -92,52 +100,77 @@ def requests(count: int) -> Iterator[SubmitRequest]:
 
 
 def submit_all(home: Home, key: SigningKey, count: int) -> list[TaskKey]:
-    """Submit the tasks of a run in batches; return their keys, by number."""
-    return [key for batch in submitting(home, key, count) for key in batch]
-
-
-def submitting(home: Home, key: SigningKey, count: int) -> Iterator[list[TaskKey]]:
-    """Submit the tasks of a run, a batch each time; yield their keys."""
-    wanted = list(requests(count))
-    for start in range(0, count, _AT_ONCE):
-        yield [one.key for one in submit(home, key, wanted[start : start + _AT_ONCE])]
+    """Submit the tasks of a run; return their keys, by number."""
+    return [one.key for one in submit(home, key, requests(range(count)))]
 
 
 class Flow:
-    """Submits the tasks of a run at a machine, batch by batch: some at once, the others while fate strikes."""
+    """Submits the tasks of a run, each batch at the next place: a third at once, the others while fate strikes.
 
-    def __init__(self, machine: Machine, count: int) -> None:
-        self._machine = machine
-        self._count = count
-        self._submitted: list[TaskKey] = []
-        self._thread = threading.Thread(target=self._submit, daemon=True)
+    Some are called off by whoever submitted them when the next batch is there.
+    """
+
+    def __init__(self, machines: Sequence[Machine], count: int) -> None:
+        self._machines = machines
+        self._batches = [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._submit_others, daemon=True)
         self._failure: BaseException | None = None
-        self.late = 0
-        """How many tasks came after the first batch."""
+        self.keys: list[TaskKey] = []
+        """The tasks, by number."""
+        self.submitted: list[int] = []
+        """When each was submitted, in ms since 1970."""
+        self.called_off: list[int] = []
+        """When tasks were called off that were not done by then."""
 
     def start(self) -> None:
-        """Begin, and come back when the first batch is there."""
+        """Submit the first third, and begin with the others."""
+        with self._homes() as homes:
+            for number in range(self._at_once):
+                self._submit(homes, number)
         self._thread.start()
-        while not self._submitted and self._thread.is_alive():
-            time.sleep(0.01)
 
-    def close(self) -> list[TaskKey]:
-        """Return the keys of all tasks, by number."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Come back when all is submitted, or `at_once`; raise what went wrong."""
+        if at_once:
+            self._over.set()
         if self._thread.ident is not None:
             self._thread.join()
         if self._failure is not None:
             raise self._failure
-        return self._submitted
 
-    def _submit(self) -> None:
+    @property
+    def _at_once(self) -> int:
+        return -(-len(self._batches) // 3)
+
+    @contextmanager
+    def _homes(self) -> Iterator[list[Home]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(Home.open(machine.folder)) for machine in self._machines]
+
+    def _submit_others(self) -> None:
         try:
-            with Home.open(self._machine.folder) as home:
-                for batch in submitting(home, self._machine.key, self._count):
-                    self.late += len(batch) if self._submitted else 0
-                    self._submitted += batch
-                    time.sleep(_BETWEEN_S)
+            with self._homes() as homes:
+                for number in range(self._at_once, len(self._batches)):
+                    if self._over.wait(_BETWEEN_S):
+                        return
+                    self._submit(homes, number)
+                    self._call_off(homes, number - 1)
         except BaseException as error:  # noqa: BLE001  # told by the test's own thread
             self._failure = error
+
+    def _submit(self, homes: Sequence[Home], number: int) -> None:
+        place = number % len(homes)
+        submitted = submit(homes[place], self._machines[place].key, requests(self._batches[number]))
+        self.keys += [one.key for one in submitted]
+        self.submitted += [wall_clock_ms()] * len(submitted)
+
+    def _call_off(self, homes: Sequence[Home], number: int) -> None:
+        place = number % len(homes)
+        for task in filter(is_called_off, self._batches[number]):
+            with suppress(TaskOverError):
+                cancel(homes[place], self._machines[place].key, self.keys[task], reason="it is called off")
+                self.called_off.append(wall_clock_ms())
 
 
 def policy_text(journal: Path) -> str:

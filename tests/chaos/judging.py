@@ -22,8 +22,8 @@ from scheduler.endings import counting, endings
 from scheduler.home import Home
 from scheduler.results import result_of
 from scheduler.run_log import read_log
-from tests.chaos.flow import OUTPUT, answer, meant_to_be
-from tests.chaos.news import News
+from tests.chaos.flow import OUTPUT, answer, is_called_off, meant_to_be
+from tests.chaos.news import News, Span
 
 Runs = Mapping[Cid, Mapping[str, int]]
 """How often each claim of a task wrote `begin` and `end`."""
@@ -41,13 +41,17 @@ class Verdict:
     """Runs that began, and neither ended nor failed: whoever had them was killed, or had lost them."""
     late: int = 0
     """Runs that ended after all, though their lease was lost and another had begun: their worker was paused."""
+    parted: int = 0
+    """Cuts, each between two places, during which both wrote, and neither heard of what the other wrote."""
     faults: list[str] = field(default_factory=list)
 
     def told(self) -> str:
         """Return it in words."""
+        tasks = {str(status): count for status, count in self.tasks.items()}
         return (
-            f"{dict(self.tasks)}; {self.runs} runs, begun again: {dict(self.again)}; "
-            f"{self.cut_off} cut off, {self.late} ended without their lease; {len(self.faults)} faults"
+            f"{tasks}; {self.runs} runs, begun again: {dict(self.again)}; "
+            f"{self.cut_off} cut off, {self.late} ended without their lease; {self.parted} cuts parted two places; "
+            f"{len(self.faults)} faults"
         )
 
 
@@ -67,6 +71,8 @@ def judge(home: Home, journal: Path, submitted: Sequence[TaskKey], news: News) -
     ran = read_journal(journal)
     with home.reading():
         records = [home.board.find_record(key) for key in submitted]
+        verdict.parted, crossings = judge_cuts(home, news)
+    verdict.faults += crossings
     verdict.faults += [f"task {key.hex()} ran, and nobody submitted it" for key in ran.keys() - set(submitted)]
     for number, (key, record) in enumerate(zip(submitted, records, strict=True)):
         if record is None:
@@ -83,7 +89,8 @@ def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: 
     with home.reading():
         status = view(record, home.board.find_record, home.policy, home.now_ms()).status
         verdict.tasks[status] += 1
-        faults = [] if status is meant_to_be(number) else [f"is {status}, and was to be {meant_to_be(number)}"]
+        is_right = status is meant_to_be(number) or (status is Status.CANCELLED and is_called_off(number))
+        faults = [] if is_right else [f"is {status}, and was to be {meant_to_be(number)}"]
         if status is Status.DEAD:
             faults += _death_faults(home, record)
         faults += _run_faults(home, record, ran, verdict, news)
@@ -125,13 +132,13 @@ def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict, new
             yield f"ran under {cid}, which is no claim on the board"
         elif wrote["begin"] != 1:
             yield f"was begun {wrote['begin']} times under one claim: {cid}"
-        elif not wrote["end"] and not claims[cid].failed_at:
+        elif not wrote["end"] and not claims[cid].failed_at and not record.cancels:
             verdict.cut_off += 1
     begun = sorted((claims[cid] for cid in ran if cid in claims), key=lambda claim: (claim.time, claim.cid))
     for first, second in combinations(begun, 2):
         why = why_again(home, record, first, second, news)
         if why is None:
-            yield f"was begun twice for no reason: {first} and {second}"
+            yield f"was begun twice although connected, or in one place: {first} and {second}"
             continue
         verdict.again[why] += 1
         verdict.late += why == "lease lost" and ran[first.cid]["end"] > 0
@@ -148,14 +155,41 @@ def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimR
         return "released"
     if first.until <= second.time:
         return "lease lost"
-    renewals = [cid for cid, _, op in counting(home, record) if isinstance(op, Renew) and op.claim == first.cid]
-    unheard = [home.board.store.event(cid).time for cid in renewals if not _is_before(home, cid, second.cid)]
-    return news.why_unheard(here, min(unheard), there, second.time) if unheard else None
+    lasting = {
+        cid: event.time
+        for cid, event, op in counting(home, record)
+        if isinstance(op, Renew) and op.claim == first.cid and event.time + op.lease_ms > second.time
+    }
+    if not lasting or any(_is_before(home, cid, second.cid) for cid in lasting):
+        return None
+    return news.why_unheard(here, min(lasting.values()), there, second.time)
+
+
+def judge_cuts(home: Home, news: News) -> tuple[int, list[str]]:
+    """Return how many cuts parted two places that both wrote, and what was heard across one. Within a reading."""
+    places: dict[ActorKey, str] = {}
+    wrote: dict[Span, set[str]] = defaultdict(set)
+    crossed: dict[Span, list[str]] = defaultdict(list)
+    for _, cid, _ in home.events.in_order_of_arrival():
+        event = home.board.store.event(cid)
+        here = places.setdefault(event.actor, place_of(home, event.actor))
+        for cut in news.cuts:
+            if here in cut.who and cut.begin < event.time < cut.end:
+                wrote[cut].add(here)
+                others = [home.board.store.event(link) for link in event.links() if link != home.ledger]
+                crossed[cut] += [
+                    f"{here} heard across a cut of {sorted(cut.who)} what was written in it: {cid}"
+                    for other in others
+                    if other.time > cut.begin
+                    and {here, places.setdefault(other.actor, place_of(home, other.actor))} == cut.who
+                ]
+    parted = sum(both == cut.who and not crossed[cut] for cut, both in wrote.items())
+    return parted, [words for found in crossed.values() for words in found]
 
 
 def place_of(home: Home, actor: ActorKey) -> str:
-    """Return the place of a worker: what its name has before the dash (tests.chaos.fate.hired)."""
-    return (home.members.names().get(actor) or str(actor)).rpartition("-")[0]
+    """Return the place of a member: what its name has before the dash (tests.chaos.fate.hired)."""
+    return (home.members.names().get(actor) or str(actor)).partition("-")[0]
 
 
 def _is_before(home: Home, first: Cid, second: Cid) -> bool:

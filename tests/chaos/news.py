@@ -1,11 +1,12 @@
 """What news could have come from place to place in a chaos run, and when: by it double executions are judged.
 
-Fate says when places were cut off and workers stood still; a town that knows says when two places met. Instants are ms
-since 1970, as in events.
+Fate says when places were cut off and workers stood still; a town says when a daemon was down, and where it knows, when
+two places met. Instants are ms since 1970, as in events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,9 +22,9 @@ class Span:
     begin: int
     end: int
 
-    def meets(self, begin: int, end: int) -> bool:
-        """Whether it has an instant in common with another span."""
-        return self.begin <= end and begin <= self.end
+    def meets(self, begin: int, end: int, longer: int = 0) -> bool:
+        """Whether it, with the ms after it, has an instant in common with another span."""
+        return self.begin <= end and begin <= self.end + longer
 
 
 @dataclass(slots=True)
@@ -31,38 +32,58 @@ class News:
     """How news went.
 
     Args:
-        takes_ms: what is heard at the latest after so long where nothing is in the way; None: `meetings` tell.
+        takes_ms: after so long at the latest all is heard where nothing is in the way.
         mends_ms: how long after a cut it may take until news goes again.
+        meetings: exchanges of two places that went well, where a town knows of them; what was written before is heard.
     """
 
-    takes_ms: int | None = None
+    takes_ms: int
     mends_ms: int = 0
+    meetings: list[Span] = field(default_factory=list)
     cuts: list[Span] = field(default_factory=list)
-    """When two places were cut off from each other, or (of one) when what carries its news was down."""
+    """When two places were cut off from each other."""
+    downs: list[Span] = field(default_factory=list)
+    """When what carries the news of a place was down."""
+    holds: list[Span] = field(default_factory=list)
+    """When news stood still: at a place whose store a worker kept, or (of nobody) everywhere, its carrier held up."""
     pauses: list[Span] = field(default_factory=list)
     """When a worker of a place stood still, maybe in the midst of writing."""
-    meetings: list[Span] = field(default_factory=list)
-    """Exchanges of two places that went well."""
 
     def why_unheard(self, here: str, at: int, there: str, then: int) -> str | None:
-        """Return why `there` did not know at `then` of what `here` had written at `at`; None for no reason."""
-        if here == there:
+        """Return why `there` did not know at `then` of what `here` had written at `at`; None for no reason.
+
+        Nothing explains it within one place, whose workers share a store.
+        """
+        written = self._written(here, at)
+        if here == there or self._have_met(here, there, written, then):
             return None
-        if any(
-            meeting.who == {here, there} and meeting.begin >= at + SLACK_MS and meeting.end <= then - SLACK_MS
+        pair = {here, there}
+        cuts = [
+            Span(cut.who, cut.begin, cut.end + self.mends_ms)
+            for cut in (*self.cuts, *self.downs)
+            if cut.who <= pair and cut.meets(written, then, self.mends_ms)
+        ]
+        holds = [hold for hold in self.holds if hold.who <= pair and hold.meets(written, then)]
+        if _outside((*cuts, *holds), written, then) > self.takes_ms:
+            return None
+        return "partition" if cuts else "not yet heard"
+
+    def _have_met(self, here: str, there: str, written: int, then: int) -> bool:
+        return any(
+            meeting.who == {here, there} and meeting.begin >= written + SLACK_MS and meeting.end <= then - SLACK_MS
             for meeting in self.meetings
-        ):
-            return self._stood_still(here, at)
-        mended = [cut.end for cut in self._cuts() if cut.who <= {here, there} and cut.meets(at, then)]
-        if self.takes_ms is None or then <= max([at, *mended]) + self.takes_ms:
-            return "partition" if mended else "not yet heard"
-        return self._stood_still(here, at)
+        )
 
-    def _cuts(self) -> list[Span]:
-        """Return the cuts until news goes again."""
-        return [Span(cut.who, cut.begin, cut.end + self.mends_ms) for cut in self.cuts]
+    def _written(self, here: str, at: int) -> int:
+        """Return by when what bears the time `at` was written: its author may have stood still in the midst of it."""
+        stood = (span.end for span in self.pauses if span.who == {here} and span.meets(at - SLACK_MS, at + SLACK_MS))
+        return max(stood, default=at)
 
-    def _stood_still(self, here: str, at: int) -> str | None:
-        """Return "not yet heard" where a worker may have stood still between writing and having written."""
-        paused = any(span.who == {here} and span.meets(at - SLACK_MS, at + SLACK_MS) for span in self.pauses)
-        return "not yet heard" if paused else None
+
+def _outside(spans: Iterable[Span], begin: int, end: int) -> int:
+    """Return how much of the time from `begin` to `end` lies in no span."""
+    outside = 0
+    for span in sorted(spans, key=lambda span: span.begin):
+        outside += max(0, min(span.begin, end) - begin)
+        begin = max(begin, span.end)
+    return outside + max(0, end - begin)

@@ -16,9 +16,10 @@ from ledger.operations import Attachment, Report
 from scheduler.batch import Completed, Ending, Failed, Renewed, settle_and_take
 from scheduler.running.outputs import Outputs, write_outputs
 from scheduler.running.payloads import OUTPUTS_TYPE
+from scheduler.steering import cancel
 from scheduler.taking import Taken
 from tests.chaos.fate import POLICY
-from tests.chaos.flow import OUTPUT, answer, failures, submit_all
+from tests.chaos.flow import OUTPUT, answer, failures, is_called_off, submit_all
 from tests.chaos.judging import Verdict, judge, judge_task, read_journal, why_again
 from tests.chaos.news import SLACK_MS, News, Span
 from tests.scheduler.desk import Desk
@@ -26,6 +27,7 @@ from tests.scheduler.desk import Desk
 COUNT = 7
 """Enough for one that fails at first (3), one that needs another (4), and one that dies (5)."""
 BOTH = frozenset(("here", "there"))
+TAKES_MS = 20_000
 Change = Callable[[bytes], bytes]
 
 
@@ -39,7 +41,7 @@ class Play:
         self.desk = Desk(folder / "home", POLICY)
         self.me = self.desk.peer("here-1")
         self.keys = submit_all(self.desk.home, self.me, COUNT)
-        self.news = News()
+        self.news = News(TAKES_MS)
 
     def note(self, task: TaskKey, claim: Cid, words: str) -> None:
         """Write to the journal."""
@@ -198,29 +200,102 @@ def test_why_a_task_is_begun_again(play: Play) -> None:
         assert why_again(play.desk.home, record, replace(lasting, failed_at=two.time), two, play.news) == "failed"
 
 
-@pytest.mark.parametrize("met", [True, False])
-def test_what_only_a_partition_explains(play: Play, met: bool) -> None:
-    """A second run whose author did not know of the first was begun across a cut, or before the places had met."""
-    him = play.desk.peer("there-1")
+def begun_apart(play: Play, after_ms: int, name: str = "there-1") -> tuple[ClaimRecord, ClaimRecord]:
+    """Return two claims of a task: the second one's author did not know of the first, made so long before."""
+    him = play.desk.peer(name)
     with Desk(play.folder / "one", source=play.desk) as apart:
         apart.now = play.desk.now = play.desk.now + 2 * POLICY.lease_ms  # everybody's turn has come
         (first,) = play.settle(most=1)
-        apart.now += 2 * SLACK_MS if met else 2 * SLACK_MS - 1
+        apart.now += after_ms
         (other,) = play.settle(most=1, desk=apart, key=him)
         assert other.record.key == first.record.key
         play.desk.now = apart.now
         play.desk.carry(apart)
-    record, (one, two) = claims_of(play, first.record.key)
-    with play.desk.home.reading():
-        assert why_again(play.desk.home, record, one, two, play.news) == "not yet heard"
-        play.news.meetings.append(Span(BOTH, one.time + SLACK_MS, one.time + SLACK_MS))
-        assert (why_again(play.desk.home, record, one, two, play.news) is None) is met
-        play.news.cuts.append(Span(BOTH, one.time - 1, one.time + 1))
-        assert why_again(play.desk.home, record, one, two, play.news) == (None if met else "partition")
-    assert play.judge().again == ({} if met else {"partition": 1})
-    assert any("begun twice for no reason" in fault for fault in play.judge().faults) is met
-    play.news.cuts = [Span(frozenset(("here", "elsewhere")), one.time, two.time)]
-    assert play.judge().again == ({} if met else {"not yet heard": 1})
+    _, (one, two) = claims_of(play, first.record.key)
+    return one, two
+
+
+def begun_twice(verdict: Verdict) -> list[str]:
+    """Return the faults that say so."""
+    return [fault for fault in verdict.faults if "begun twice although connected" in fault]
+
+
+def test_far_apart_and_connected(play: Play) -> None:
+    """Two who did not know of each other though news had long come are a fault, and no cut between others helps."""
+    one, two = begun_apart(play, TAKES_MS + 1)
+    elsewhere = frozenset(("here", "elsewhere"))
+    play.news.cuts = [Span(elsewhere, one.time, two.time), Span(BOTH, one.time - 9, one.time - 1)]
+    assert len(begun_twice(play.judge())) == 1
+    assert not play.judge().again
+
+
+def test_far_apart_and_parted(play: Play) -> None:
+    """A cut between the two, while news should have come, explains it."""
+    one, _ = begun_apart(play, TAKES_MS + 1)
+    play.news.cuts = [Span(BOTH, one.time - 1, one.time + 1)]
+    verdict = play.judge()
+    assert (begun_twice(verdict), verdict.again) == ([], {"partition": 1})
+
+
+def test_close_and_connected(play: Play) -> None:
+    """Within the time that news takes the second one could not know, and this is told apart from a cut."""
+    begun_apart(play, TAKES_MS)
+    verdict = play.judge()
+    assert (begun_twice(verdict), verdict.again) == ([], {"not yet heard": 1})
+
+
+def test_two_of_one_place_always_know(play: Play) -> None:
+    """Nothing explains that workers of one home did not know of each other, be it cut off or the claims close."""
+    one, two = begun_apart(play, 1, name="here-2")
+    play.news.cuts = [Span(BOTH, one.time, two.time), Span(frozenset(("here",)), one.time, two.time)]
+    assert len(begun_twice(play.judge())) == 1
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_places_that_have_met(play: Play, met: bool) -> None:
+    """Where two places have met in between, the second one knew, however short the time, and whatever cut they had."""
+    one, _ = begun_apart(play, 2 * SLACK_MS if met else 2 * SLACK_MS - 1)
+    play.news.meetings = [Span(BOTH, one.time + SLACK_MS, one.time + SLACK_MS)]
+    assert len(begun_twice(play.judge())) == met
+    play.news.cuts = [Span(BOTH, one.time - 1, one.time + 1)]
+    assert len(begun_twice(play.judge())) == met
+
+
+def test_a_cut_that_parted_nobody(play: Play) -> None:
+    """What one side wrote in a cut and the other heard in it shows that there was none."""
+    him = play.desk.peer("there-1")
+    play.desk.now += 2 * POLICY.lease_ms
+    begin = play.desk.now
+    play.desk.now += 1
+    play.settle(most=1)
+    play.desk.now += 1
+    play.settle(most=1, key=him)
+    play.news.cuts = [Span(BOTH, begin, play.desk.now + 1)]
+    verdict = play.judge()
+    assert any("heard across a cut" in fault for fault in verdict.faults)
+    assert verdict.parted == 0
+    play.news.cuts = [Span(BOTH, begin, play.desk.now)]
+    verdict = play.judge()
+    assert not any("heard across a cut" in fault for fault in verdict.faults)
+    assert verdict.parted == 0  # only one of the two wrote anything in it
+
+
+def test_a_cut_that_parted(play: Play) -> None:
+    """Both wrote, and neither heard."""
+    one, two = begun_apart(play, 1)
+    play.news.cuts = [Span(BOTH, one.time - 1, two.time + 1)]
+    verdict = play.judge()
+    assert verdict.parted == 1
+    assert not any("heard across a cut" in fault for fault in verdict.faults)
+
+
+@pytest.mark.parametrize("number", [0, 21])
+def test_a_task_that_is_cancelled(play: Play, number: int) -> None:
+    """Only what was called off may be."""
+    cancel(play.desk.home, play.me, play.keys[0])
+    record = play.desk.record(play.keys[0])
+    faults = judge_task(play.desk.home, number, record, {}, Verdict(), play.news)
+    assert bool(faults) is not is_called_off(number)
 
 
 def test_a_renewal_that_was_not_heard_of(play: Play) -> None:
@@ -228,38 +303,32 @@ def test_a_renewal_that_was_not_heard_of(play: Play) -> None:
     him = play.desk.peer("there-1")
     (first,) = play.settle(most=1)
     with Desk(play.folder / "one", source=play.desk) as apart:
-        play.desk.now += POLICY.lease_ms // 2
-        play.settle(Renewed(first.record.key, first.claim))
-        apart.now = play.desk.now = play.desk.now + POLICY.lease_ms // 2 + 1
-        apart.now += 2 * POLICY.lease_ms  # the grace of this side
-        play.desk.now = apart.now
+        for _ in range(6):
+            play.desk.now += POLICY.lease_ms // 2
+            play.settle(Renewed(first.record.key, first.claim))
+        apart.now = play.desk.now = play.desk.now + 1
         play.settle(most=COUNT, desk=apart, key=him)
         play.desk.carry(apart)
     record, (one, two) = claims_of(play, first.record.key)
     with play.desk.home.reading():
-        lasting = replace(one, until=two.time + 1)
-        assert why_again(play.desk.home, record, lasting, two, play.news) == "not yet heard"
+        assert one.until > two.time
+        assert why_again(play.desk.home, record, one, two, play.news) == "not yet heard"
         play.news.meetings.append(Span(BOTH, one.time, two.time))
-        assert why_again(play.desk.home, record, lasting, two, play.news) == "not yet heard"
+        assert why_again(play.desk.home, record, one, two, play.news) == "not yet heard"
         play.news.meetings.append(Span(BOTH, two.time - SLACK_MS, two.time - SLACK_MS))
-        assert why_again(play.desk.home, record, lasting, two, play.news) is None
-
-
-def test_two_of_one_place_always_know() -> None:
-    """Nothing explains that workers of one home did not know of each other; nor do cuts between others."""
-    news = News(cuts=[Span(BOTH, 0, 100), Span(frozenset(("here",)), 0, 100)])
-    assert news.why_unheard("here", 10, "here", 20) is None
+        assert why_again(play.desk.home, record, one, two, play.news) is None
 
 
 def test_where_news_takes_its_time() -> None:
-    """Without meetings on record a bound holds, and after a cut, or where one's daemon was down, a longer one."""
+    """News may take longer after a cut, where a daemon was down, a carrier held up, or a writer stood still."""
     news = News(takes_ms=1_000, mends_ms=500)
     assert [news.why_unheard("here", 0, "there", then) for then in (1_000, 1_001)] == ["not yet heard", None]
-    news.cuts = [Span(frozenset(("there",)), 4_000, 5_000)]
-    found = [news.why_unheard("here", at, "there", 6_500) for at in (5_500, 5_501)]
-    assert found == ["partition", "not yet heard"]
-    assert news.why_unheard("here", 5_501, "there", 9_000) is None
-    found = [news.why_unheard("here", 0, "there", then) for then in (6_500, 6_501, 600_000)]
-    assert found == ["partition", None, None]  # a cut that has mended since excuses nothing
+    news.downs = [Span(frozenset(("there",)), 4_000, 5_000)]
+    assert [news.why_unheard("here", 4_500, "there", then) for then in (6_500, 6_501)] == ["partition", None]
+    assert [news.why_unheard("here", 3_500, "there", then) for then in (6_000, 6_001)] == ["partition", None]
     news.pauses = [Span(frozenset(("here",)), 7_000, 8_000)]
-    assert news.why_unheard("here", 6_000, "there", 9_000) == "not yet heard"
+    assert [news.why_unheard("here", at, "there", 9_000) for at in (6_000, 5_999)] == ["not yet heard", None]
+    assert news.why_unheard("here", 6_000, "there", 9_001) is None
+    news = News(takes_ms=1_000, holds=[Span(frozenset(), 500, 2_500), Span(frozenset(("here",)), 2_000, 3_000)])
+    assert [news.why_unheard("here", 0, "there", then) for then in (3_500, 3_501)] == ["not yet heard", None]
+    assert [news.why_unheard("elsewhere", 0, "there", then) for then in (3_000, 3_001)] == ["not yet heard", None]

@@ -25,9 +25,16 @@ from tests.support.peers import Machine, Machines
 PLACES: Final = ("ada", "bert", "cleo")
 _ROUND_S: Final = 0.2
 _END_S: Final = 60.0
-_HEARD_MS: Final = 5_000
+_MET_MS: Final = 5_000
+_HEARD_MS: Final = 10_000
+"""Within how long news has surely come, of homes and of daemons, where nothing stands still: within a second mostly,
+later on a machine with too much to do. Twice the slack of events' times (tests.chaos.news) is in it."""
+_HELD_MS: Final = 1_000
+_STILL_MS: Final = 10_000
+"""A sync that takes longer than the first waits for a worker that stands still in the midst of writing, or for a turn
+on a machine with too much to do; no worker stands still for longer than the second."""
 _MENDED_MS: Final = 15_000
-"""Daemons on a machine with too much to do: how long news takes at most, and how long a link is not tried again."""
+"""How long daemons on a machine with too much to do do not try a link again."""
 
 
 class Town(Protocol):
@@ -45,6 +52,9 @@ class Town(Protocol):
 
     def part(self, here: Sequence[str], there: Sequence[str]) -> None:
         """Cut places off from others."""
+
+    def is_parted(self) -> bool:
+        """Return whether nothing comes across any more: what was under way has come to its end."""
 
     def heal(self) -> None:
         """Let all meet again."""
@@ -66,8 +76,9 @@ class SyncedTown:
         first = machines.found(PLACES[0], node=False)
         self.machines = [first, *(machines.entered(name, first, node=False) for name in PLACES[1:])]
         self.others: dict[str, Callable[[random.Random], str]] = {}
-        self.news = News()
+        self.news = News(takes_ms=_MET_MS)
         self._parted: frozenset[frozenset[str]] = frozenset()
+        self._syncing: frozenset[str] = frozenset()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._failure: BaseException | None = None
@@ -78,8 +89,16 @@ class SyncedTown:
         self._thread.start()
 
     def part(self, here: Sequence[str], there: Sequence[str]) -> None:
-        """Sync none of these with any of those."""
+        """Sync none of these with any of those; what is under way comes to its end."""
         self._parted = frozenset(frozenset((one, other)) for one in here for other in there)
+
+    def is_parted(self) -> bool:
+        """Return whether no two of them are in the midst of a sync, which waits where a writer stands still."""
+        return self._syncing not in self._parted
+
+    def is_carried(self, pair: frozenset[str]) -> bool:
+        """Return whether two homes are synced."""
+        return pair not in self._parted
 
     def heal(self) -> None:
         """Sync all again."""
@@ -108,10 +127,14 @@ class SyncedTown:
                 homes = {one.name: stack.enter_context(Home.open(one.folder)) for one in self.machines}
                 while not self._over.wait(_ROUND_S):
                     for one, other in combinations(homes, 2):
-                        if frozenset((one, other)) not in self._parted:
-                            begin = wall_clock_ms()
-                            if _sync(homes[one], homes[other]):
-                                self.news.meetings.append(Span(frozenset((one, other)), begin, wall_clock_ms()))
+                        self._syncing = pair = frozenset((one, other))  # said before it is asked what is parted
+                        begin = wall_clock_ms()
+                        have_met = self.is_carried(pair) and _sync(homes[one], homes[other])
+                        span = Span(pair, begin, wall_clock_ms())
+                        self._syncing = frozenset()
+                        self.news.meetings += [span] if have_met else []
+                        if span.end - begin >= _HELD_MS:
+                            self.news.holds.append(Span(frozenset(), begin, min(span.end, begin + _STILL_MS)))
         except BaseException as error:  # noqa: BLE001  # told by the test's own thread
             self._failure = error
 
@@ -158,6 +181,10 @@ class IpfsTown:
         groups = [[machine for machine in self.machines if machine.name in names] for names in (here, there)]
         self._links.part(*groups)
 
+    def is_parted(self) -> bool:
+        """Return True: connections break at once."""
+        return True
+
     def heal(self) -> None:
         """Mend all links."""
         self._links.heal()
@@ -177,7 +204,7 @@ class IpfsTown:
         if with_node := chance.random() < 0.3:
             machine.node.kill()
         machine.start()
-        self.news.cuts.append(Span(frozenset((machine.name,)), began, wall_clock_ms()))
+        self.news.downs.append(Span(frozenset((machine.name,)), began, wall_clock_ms()))
         return f"{machine.name}'s daemon{' and node' if with_node else ''} killed and started again"
 
     def __enter__(self) -> Self:

@@ -164,9 +164,9 @@ class Machine:
         found: list[Cid] = []
         for task_id in task_ids:
             task = P2PTask(task_id, "w", f"name of {task_id}", [WorkflowTag.P2P_ONLY])
-            submit(self.home, self.key, request_of(task))
-            with self.home.reading():
-                found += self.home.board.heads
+            (submitted,) = submit(self.home, self.key, request_of(task))
+            assert submitted.event is not None
+            found.append(submitted.event)
         return found
 
     def admit(self, other: Machine) -> None:

@@ -282,7 +282,7 @@ def test_what_an_action_of_node_is_on_github(act: ActBench) -> None:
 import fs from 'node:fs';
 import { sum } from './lib.mjs';
 fs.appendFileSync(process.env.GITHUB_OUTPUT, `o=${sum(1, 2)} ${process.env.INPUT_T}\\n`);
-fs.appendFileSync(process.env.GITHUB_STATE, 'kept=yes\\n');
+fs.appendFileSync(process.env.GITHUB_STATE, 'kept=a ${{ secrets.TOKEN }} b\\n');
 fs.appendFileSync(process.env.GITHUB_ENV, 'VARIABLE=plain\\n');
 console.log('main', process.argv[1].split('/').slice(-2).join('/'), process.argv.length, 'P2P_ACTION' in process.env);
 console.log(fs.readFileSync('sub/n/action.yml', 'utf8').trim().split('\\n')[1]);
@@ -313,7 +313,7 @@ console.log(fs.readFileSync('sub/n/action.yml', 'utf8').trim().split('\\n')[1]);
     assert "\n[3 10] [plain]\n" in ran.log
     assert "\n3 none\n" in ran.log
     assert ran.log.count("to stderr\n") == 2
-    assert ran.log.count("post true yes ") == 2
+    assert ran.log.count("post true a ${{ secrets.TOKEN }} b ") == 2
 
 
 def test_files_are_counted_as_they_are(act: ActBench) -> None:
