@@ -25,6 +25,7 @@ from ledger.operations import Admit
 from scheduler.place import wall_clock_ms
 from tests.chaos.flow import policy_text
 from tests.chaos.news import News, Span
+from tests.support.kubo import wait_for
 from tests.support.peers import Machine
 
 POLICY: Final = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=2_000, timeout_ms=120_000)
@@ -61,11 +62,14 @@ class WorkerProcess:
     paused_until: float | None = None
     keeps_store: bool = False
     """Whether it stands still in the midst of writing, so that nobody else can write to its home."""
+    _begun_at: int = 0
+    """How long `errors` was when it was started last."""
 
     def start(self) -> None:
         """Start it."""
         command = [sys.executable, "-m", "cli", "worker", "run", "--slots", str(SLOTS)]
         with self.errors.open("ab") as errors:
+            self._begun_at = errors.tell()
             self.process = subprocess.Popen(
                 command,
                 env=self.machine.program.environment() | {"P2P_WORKFLOW_PEER": self.name},
@@ -96,18 +100,25 @@ class WorkerProcess:
             self.process.send_signal(signal.SIGCONT)
         self.paused_until = None
 
+    @property
+    def _is_at_work(self) -> bool:
+        """Whether it heeds signals: Python still loading what it needs would end by the first one."""
+        return b"working in" in self.errors.read_bytes()[self._begun_at :]
+
     def close(self) -> int:
         """Have it drain and end; return its exit code."""
-        if self.process is None:
+        process = self.process
+        if process is None:
             return 0
         self.go_on()
-        if self.process.poll() is None:
-            self.process.terminate()
+        wait_for(f"{self.name} is at work", lambda: process.poll() is not None or self._is_at_work)
+        if process.poll() is None:
+            process.terminate()
         try:
-            return self.process.wait(END_S)
+            return process.wait(END_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait(END_S)
+            process.kill()
+            return process.wait(END_S)
 
 
 def _can_write(database: Path) -> bool:
@@ -148,7 +159,7 @@ class Fate:
         workers: whom it befalls; they run.
         places: names of what can be cut off.
         paths: what cuts them off.
-        news: is told of cuts and pauses.
+        news: is told of cuts, and of pauses that keep a store.
         others: further blows by name, each called with the generator, returning what it did in words.
     """
 
@@ -242,5 +253,4 @@ class Fate:
         """Note that a worker's pause is over."""
         begin = self._paused.pop(worker.name)
         span = Span(frozenset((worker.machine.name,)), begin, wall_clock_ms())
-        self.news.pauses.append(span)
         self.news.holds += [span] if worker.keeps_store else []

@@ -140,6 +140,11 @@ class Flow:
             raise self._failure
 
     @property
+    def has_failed(self) -> bool:
+        """Whether not all will be submitted."""
+        return self._failure is not None
+
+    @property
     def _at_once(self) -> int:
         return -(-len(self._batches) // 3)
 

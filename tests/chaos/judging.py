@@ -7,22 +7,23 @@ task key and its claim. It is compared with the board of a home that has everyth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
 from crdt.records import ClaimRecord, TaskRecord
+from crdt.task_graph import TaskEntry
 from crdt.view import Status, view
 from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import ActorKey
-from ledger.operations import Fail, Renew
+from ledger.operations import Claim, Complete, Fail, Release, Renew
 from scheduler.endings import counting, endings
 from scheduler.home import Home
 from scheduler.results import result_of
 from scheduler.run_log import read_log
-from tests.chaos.flow import OUTPUT, answer, is_called_off, meant_to_be
+from tests.chaos.flow import OUTPUT, answer, failures, is_called_off, meant_to_be
 from tests.chaos.news import News, Span
 
 Runs = Mapping[Cid, Mapping[str, int]]
@@ -36,11 +37,11 @@ class Verdict:
     tasks: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     again: Counter[str] = field(default_factory=Counter)
-    """Why a task was begun again though it had been begun: failed, released, lease lost, partition, not yet heard."""
+    """Why a task was begun again: failed, released, lease lost, partition, not yet mended, not yet heard."""
     cut_off: int = 0
-    """Runs that began, and neither ended nor failed: whoever had them was killed, or had lost them."""
+    """Runs that began, and neither ended nor failed, and were not given back: whoever had them was killed."""
     late: int = 0
-    """Runs that ended after all, though their lease was lost and another had begun: their worker was paused."""
+    """Runs that ended, though their lease was lost and another had begun: their worker was paused."""
     parted: int = 0
     """Cuts, each between two places, during which both wrote, and neither heard of what the other wrote."""
     faults: list[str] = field(default_factory=list)
@@ -93,6 +94,7 @@ def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: 
         faults = [] if is_right else [f"is {status}, and was to be {meant_to_be(number)}"]
         if status is Status.DEAD:
             faults += _death_faults(home, record)
+        faults += _failure_faults(home, number, record)
         faults += _run_faults(home, record, ran, verdict, news)
     if status is Status.DONE:
         faults += _result_faults(home, number, record, ran)
@@ -114,14 +116,25 @@ def _result_faults(home: Home, number: int, record: TaskRecord, ran: Runs) -> It
 
 
 def _death_faults(home: Home, record: TaskRecord) -> Iterator[str]:
-    """Yield what lacks a reason of a dead task: each attempt has failed for a stated one, or its lease has ended."""
+    """Yield what lacks a reason of a dead task: it has had its attempts, and each that failed says why."""
     failed = {ending.op.claim: ending.op for ending in endings(home, record) if isinstance(ending.op, Fail)}
-    for claim in record.claims:
-        if claim.cid not in failed and not claim.released and claim.until > home.now_ms():
-            yield f"is dead while its claim {claim.cid} runs"
+    if len({claim.attempt for claim in record.claims if not claim.released}) < (
+        record.spec.max_attempts or home.policy.max_attempts
+    ):
+        yield "is dead before its attempts were used up"
     for op in failed.values():
         if not op.failure_class or not op.error:
             yield f"failed without a reason: {op.failure_class!r}, {op.error!r}"
+
+
+def _failure_faults(home: Home, number: int, record: TaskRecord) -> Iterator[str]:
+    """Yield the attempts that failed and were not to, or otherwise than they were to."""
+    attempts = {claim.cid: claim.attempt for claim in record.claims}
+    for ending in endings(home, record):
+        if isinstance(op := ending.op, Fail) and (
+            attempts[op.claim] > failures(number) or op.failure_class != "payload"
+        ):
+            yield f"failed in attempt {attempts[op.claim]}, and was not to: {op.failure_class}, {op.error}"
 
 
 def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict, news: News) -> Iterator[str]:
@@ -132,7 +145,7 @@ def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict, new
             yield f"ran under {cid}, which is no claim on the board"
         elif wrote["begin"] != 1:
             yield f"was begun {wrote['begin']} times under one claim: {cid}"
-        elif not wrote["end"] and not claims[cid].failed_at and not record.cancels:
+        elif not (wrote["end"] or claims[cid].failed_at or claims[cid].released or record.cancels):
             verdict.cut_off += 1
     begun = sorted((claims[cid] for cid in ran if cid in claims), key=lambda claim: (claim.time, claim.cid))
     for first, second in combinations(begun, 2):
@@ -149,20 +162,31 @@ def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimR
     here, there = place_of(home, first.actor), place_of(home, second.actor)
     if not _is_before(home, first.cid, second.cid):  # its author had not seen the first one
         return news.why_unheard(here, first.time, there, second.time)
-    if first.failed_at and first.failed_at <= second.time:
-        return "failed"
-    if first.released:
-        return "released"
-    if first.until <= second.time:
-        return "lease lost"
-    lasting = {
-        cid: event.time
-        for cid, event, op in counting(home, record)
-        if isinstance(op, Renew) and op.claim == first.cid and event.time + op.lease_ms > second.time
-    }
-    if not lasting or any(_is_before(home, cid, second.cid) for cid in lasting):
+    ops = [(cid, event.time, op) for cid, event, op in counting(home, record) if _concerns(cid, op, first)]
+    known = [(time, op) for cid, time, op in ops if _is_before(home, cid, second.cid)]
+    if any(isinstance(op, Complete) for _, op in known):
         return None
-    return news.why_unheard(here, min(lasting.values()), there, second.time)
+    for kind, why in ((Fail, "failed"), (Release, "released")):
+        if any(isinstance(op, kind) for _, op in known):
+            return why
+    if _lease_end(known) > second.time:
+        return None
+    lasting = {time for _, time, op in ops if isinstance(op, Renew) and time <= second.time < time + op.lease_ms}
+    in_time = {time for _, time, op in ops if isinstance(op, Complete) and time <= min(second.time, first.until)}
+    unheard = min(lasting | in_time, default=None)
+    return "lease lost" if unheard is None else news.why_unheard(here, unheard, there, second.time)
+
+
+def _concerns(cid: Cid, op: TaskEntry, claim: ClaimRecord) -> bool:
+    """Return whether an operation, carried by an event, is a claim, or says something of it."""
+    if isinstance(op, Renew | Release | Fail | Complete):
+        return op.claim == claim.cid
+    return isinstance(op, Claim) and cid == claim.cid
+
+
+def _lease_end(ops: Iterable[tuple[int, TaskEntry]]) -> int:
+    """Return until when operations at their times give a claim."""
+    return max(time + op.lease_ms for time, op in ops if isinstance(op, Claim | Renew))
 
 
 def judge_cuts(home: Home, news: News) -> tuple[int, list[str]]:

@@ -1,7 +1,7 @@
 """What news could have come from place to place in a chaos run, and when: by it double executions are judged.
 
-Fate says when places were cut off and workers stood still; a town says when a daemon was down, and where it knows, when
-two places met. Instants are ms since 1970, as in events.
+Fate says when places were cut off and when a worker kept a store while it stood still; a town says when a daemon was
+down, and where it knows, when two places met. Instants are ms since 1970, as in events.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-SLACK_MS: Final = 1_000
+SLACK_MS: Final = 1_500
 """Between the time an event bears and the instant others can read it, on a machine that has much to do."""
 
 
@@ -22,9 +22,9 @@ class Span:
     begin: int
     end: int
 
-    def meets(self, begin: int, end: int, longer: int = 0) -> bool:
-        """Whether it, with the ms after it, has an instant in common with another span."""
-        return self.begin <= end and begin <= self.end + longer
+    def meets(self, begin: int, end: int) -> bool:
+        """Whether it has an instant in common with another span."""
+        return self.begin <= end and begin <= self.end
 
 
 @dataclass(slots=True)
@@ -45,9 +45,7 @@ class News:
     downs: list[Span] = field(default_factory=list)
     """When what carries the news of a place was down."""
     holds: list[Span] = field(default_factory=list)
-    """When news stood still: at a place whose store a worker kept, or (of nobody) everywhere, its carrier held up."""
-    pauses: list[Span] = field(default_factory=list)
-    """When a worker of a place stood still, maybe in the midst of writing."""
+    """When news stood still: of a place whose store a worker kept, or between two, what carries it being held up."""
 
     def why_unheard(self, here: str, at: int, there: str, then: int) -> str | None:
         """Return why `there` did not know at `then` of what `here` had written at `at`; None for no reason.
@@ -58,15 +56,14 @@ class News:
         if here == there or self._have_met(here, there, written, then):
             return None
         pair = {here, there}
-        cuts = [
-            Span(cut.who, cut.begin, cut.end + self.mends_ms)
-            for cut in (*self.cuts, *self.downs)
-            if cut.who <= pair and cut.meets(written, then, self.mends_ms)
-        ]
-        holds = [hold for hold in self.holds if hold.who <= pair and hold.meets(written, then)]
-        if _outside((*cuts, *holds), written, then) > self.takes_ms:
+        cuts = [cut for cut in (*self.cuts, *self.downs) if cut.who <= pair]
+        mended = [Span(cut.who, cut.begin, cut.end + self.mends_ms) for cut in cuts]
+        holds = [hold for hold in self.holds if hold.who <= pair]
+        if _outside((*mended, *holds), written, then) > self.takes_ms:
             return None
-        return "partition" if cuts else "not yet heard"
+        if any(cut.meets(written, then) for cut in cuts):
+            return "partition"
+        return "not yet mended" if any(cut.meets(written, then) for cut in mended) else "not yet heard"
 
     def _have_met(self, here: str, there: str, written: int, then: int) -> bool:
         return any(
@@ -75,8 +72,8 @@ class News:
         )
 
     def _written(self, here: str, at: int) -> int:
-        """Return by when what bears the time `at` was written: its author may have stood still in the midst of it."""
-        stood = (span.end for span in self.pauses if span.who == {here} and span.meets(at - SLACK_MS, at + SLACK_MS))
+        """Return by when what bears the time `at` was written: its author may have kept the store and stood still."""
+        stood = (hold.end for hold in self.holds if hold.who == {here} and hold.meets(at - SLACK_MS, at + SLACK_MS))
         return max(stood, default=at)
 
 

@@ -80,16 +80,22 @@ def run_chaos(folder: Path, town: Town, *, seed: int, tasks: int, deadline_s: fl
         for worker in workers:
             worker.start()
         flow.start()
-        fate.strike(lambda: _left(first.home, tasks) > tasks // CALM and time.monotonic() < deadline)
-        while time.monotonic() < deadline and not all(_is_over(one.home, tasks) for one in town.machines):
+        fate.strike(
+            lambda: not flow.has_failed and _left(first.home, tasks) > tasks // CALM and time.monotonic() < deadline
+        )
+        while (
+            not flow.has_failed
+            and time.monotonic() < deadline
+            and not all(_is_over(one.home, tasks) for one in town.machines)
+        ):
             time.sleep(_LOOK_S)
         seconds = time.monotonic() - began
         codes = tuple(worker.close() for worker in workers)
         flow.close()
     finally:
-        flow.close(at_once=True)
         for worker in workers:
             worker.close()
+        flow.close(at_once=True)
     town.agree()
     verdict = judge(first.home, journal, flow.keys, town.news)
     return Chaos(tasks, fate, verdict, seconds, codes, _said(workers), flow)

@@ -14,7 +14,7 @@ from tests.chaos.running import run_chaos
 from tests.chaos.towns import PLACES, SyncedTown
 
 TASKS: Final = 600
-DEADLINE_S: Final = 40.0
+DEADLINE_S: Final = 25.0
 """By when a run ends whose places are not to be at one before."""
 
 

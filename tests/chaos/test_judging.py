@@ -13,7 +13,7 @@ from ledger.cid import Cid
 from ledger.events import TaskKey
 from ledger.keys import SigningKey
 from ledger.operations import Attachment, Report
-from scheduler.batch import Completed, Ending, Failed, Renewed, settle_and_take
+from scheduler.batch import Completed, Ending, Failed, Released, Renewed, settle_and_take
 from scheduler.running.outputs import Outputs, write_outputs
 from scheduler.running.payloads import OUTPUTS_TYPE
 from scheduler.steering import cancel
@@ -186,18 +186,61 @@ def claims_of(play: Play, key: TaskKey) -> tuple[TaskRecord, list[ClaimRecord]]:
     return record, sorted(record.claims, key=lambda claim: (claim.time, claim.cid))
 
 
-def test_why_a_task_is_begun_again(play: Play) -> None:
-    """A lost lease, a release or a failure explains a second run whose author knew of the first; nothing else does."""
+def why(play: Play, record: TaskRecord, one: ClaimRecord, two: ClaimRecord) -> str | None:
+    """Return why a task was begun again."""
+    with play.desk.home.reading():
+        return why_again(play.desk.home, record, one, two, play.news)
+
+
+def test_a_lost_lease(play: Play) -> None:
+    """It explains a second run whose author knew of the first; while the lease runs nothing does, whatever is later."""
     (first,) = play.settle(most=1)
     play.desk.now += 2 * POLICY.lease_ms
     play.settle(most=COUNT)
     record, (one, two) = claims_of(play, first.record.key)
-    lasting = replace(one, until=two.time + 1)
-    with play.desk.home.reading():
-        assert why_again(play.desk.home, record, one, two, play.news) == "lease lost"
-        assert why_again(play.desk.home, record, lasting, two, play.news) is None
-        assert why_again(play.desk.home, record, replace(lasting, released=True), two, play.news) == "released"
-        assert why_again(play.desk.home, record, replace(lasting, failed_at=two.time), two, play.news) == "failed"
+    assert why(play, record, one, two) == "lease lost"
+    early = replace(two, time=one.until - 1)
+    assert why(play, record, one, early) is None
+    assert why(play, record, replace(one, released=True, failed_at=early.time), early) is None
+
+
+@pytest.mark.parametrize("ended", ["failed", "released"])
+def test_what_the_second_author_knew(play: Play, ended: str) -> None:
+    """A failure or a release explains a second run where its author knew of it."""
+    (first,) = play.settle(most=1)
+    task, claim = first.record.key, first.claim
+    play.settle(Failed(task, claim, "payload", "x") if ended == "failed" else Released(task, claim, "x"))
+    play.desk.now += POLICY.lease_ms // 2
+    play.settle(most=COUNT)
+    record, (one, two) = claims_of(play, task)
+    assert two.time < one.time + POLICY.lease_ms
+    assert why(play, record, one, two) == ended
+
+
+@pytest.mark.parametrize("later_ms", [TAKES_MS, TAKES_MS + 1])
+def test_a_completion_that_was_not_heard_of(play: Play, later_ms: int) -> None:
+    """What was done in time, and is done again by somebody who heard of the claim alone, is judged by how news went."""
+    him = play.desk.peer("there-1")
+    first = next(taken for taken in play.settle(most=COUNT) if not failures(play.keys.index(taken.record.key)))
+    with Desk(play.folder / "one", source=play.desk) as apart:
+        play.settle(play.ending(first))
+        apart.now = play.desk.now = play.desk.now + later_ms
+        play.settle(most=COUNT, desk=apart, key=him)
+        play.desk.carry(apart)
+    record, (one, two) = claims_of(play, first.record.key)
+    assert why(play, record, one, two) == ("not yet heard" if later_ms == TAKES_MS else None)
+    late = replace(one, until=one.time - 1)  # done only after the lease was lost
+    assert why(play, record, late, two) == "lease lost"
+
+
+def test_a_failure_that_was_not_to_be(play: Play) -> None:
+    """What is to succeed may not fail, and what is to fail only for its own reason."""
+    taken = play.settle(most=COUNT)
+    play.settle(*(Failed(one.record.key, one.claim, "infrastructure", "x") for one in taken))
+    play.desk.now += 2 * POLICY.lease_ms
+    play.finish()
+    found = {fault.split()[0] for fault in play.judge().faults if "and was not to: infrastructure, x" in fault}
+    assert found == {f"t{play.keys.index(one.record.key)}" for one in taken}
 
 
 def begun_apart(play: Play, after_ms: int, name: str = "there-1") -> tuple[ClaimRecord, ClaimRecord]:
@@ -306,7 +349,7 @@ def test_a_renewal_that_was_not_heard_of(play: Play) -> None:
         for _ in range(6):
             play.desk.now += POLICY.lease_ms // 2
             play.settle(Renewed(first.record.key, first.claim))
-        apart.now = play.desk.now = play.desk.now + 1
+        apart.now = play.desk.now = play.desk.now + POLICY.lease_ms // 2 - 1
         play.settle(most=COUNT, desk=apart, key=him)
         play.desk.carry(apart)
     record, (one, two) = claims_of(play, first.record.key)
@@ -326,9 +369,13 @@ def test_where_news_takes_its_time() -> None:
     news.downs = [Span(frozenset(("there",)), 4_000, 5_000)]
     assert [news.why_unheard("here", 4_500, "there", then) for then in (6_500, 6_501)] == ["partition", None]
     assert [news.why_unheard("here", 3_500, "there", then) for then in (6_000, 6_001)] == ["partition", None]
-    news.pauses = [Span(frozenset(("here",)), 7_000, 8_000)]
-    assert [news.why_unheard("here", at, "there", 9_000) for at in (6_000, 5_999)] == ["not yet heard", None]
-    assert news.why_unheard("here", 6_000, "there", 9_001) is None
-    news = News(takes_ms=1_000, holds=[Span(frozenset(), 500, 2_500), Span(frozenset(("here",)), 2_000, 3_000)])
+    assert [news.why_unheard("here", 5_100, "there", then) for then in (6_500, 6_501)] == ["not yet mended", None]
+    assert [news.why_unheard("here", 5_501, "there", then) for then in (6_501, 6_502)] == ["not yet heard", None]
+    met = News(takes_ms=9_000, meetings=[Span(BOTH, 3_000, 3_000)])
+    assert met.why_unheard("here", 0, "there", 6_000) is None
+    met.holds = [Span(frozenset(("here",)), 100, 4_000)]  # what was written in it was not there to be heard
+    assert met.why_unheard("here", 0, "there", 6_000) == "not yet heard"
+    news = News(takes_ms=1_000, holds=[Span(BOTH, 500, 2_500), Span(frozenset(("here",)), 2_000, 3_000)])
     assert [news.why_unheard("here", 0, "there", then) for then in (3_500, 3_501)] == ["not yet heard", None]
-    assert [news.why_unheard("elsewhere", 0, "there", then) for then in (3_000, 3_001)] == ["not yet heard", None]
+    assert [news.why_unheard("there", 0, "here", then) for then in (3_500, 3_501)] == ["not yet heard", None]
+    assert [news.why_unheard("elsewhere", 0, "there", then) for then in (1_000, 1_001)] == ["not yet heard", None]

@@ -30,9 +30,9 @@ _HEARD_MS: Final = 10_000
 """Within how long news has surely come, of homes and of daemons, where nothing stands still: within a second mostly,
 later on a machine with too much to do. Twice the slack of events' times (tests.chaos.news) is in it."""
 _HELD_MS: Final = 1_000
-_STILL_MS: Final = 10_000
+_STILL_MS: Final = 20_000
 """A sync that takes longer than the first waits for a worker that stands still in the midst of writing, or for a turn
-on a machine with too much to do; no worker stands still for longer than the second."""
+on a machine with too much to do; none does so longer than the second: it writes to two homes."""
 _MENDED_MS: Final = 15_000
 """How long daemons on a machine with too much to do do not try a link again."""
 
@@ -68,7 +68,7 @@ class Town(Protocol):
 
 
 class SyncedTown:
-    """Homes side by side: one thread syncs each two of them again and again, unless they are parted."""
+    """Homes side by side: a thread for each two of them syncs these again and again, unless they are parted."""
 
     def __init__(self, folder: Path) -> None:
         self._stack = ExitStack()
@@ -78,15 +78,18 @@ class SyncedTown:
         self.others: dict[str, Callable[[random.Random], str]] = {}
         self.news = News(takes_ms=_MET_MS)
         self._parted: frozenset[frozenset[str]] = frozenset()
-        self._syncing: frozenset[str] = frozenset()
+        self._syncing: set[frozenset[str]] = set()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._threads = [
+            threading.Thread(target=self._carry, args=pair, daemon=True) for pair in combinations(self.machines, 2)
+        ]
         self._failure: BaseException | None = None
 
     def start(self) -> None:
         """Begin to carry events, the first ones at once."""
         self._meet()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def part(self, here: Sequence[str], there: Sequence[str]) -> None:
         """Sync none of these with any of those; what is under way comes to its end."""
@@ -94,7 +97,7 @@ class SyncedTown:
 
     def is_parted(self) -> bool:
         """Return whether no two of them are in the midst of a sync, which waits where a writer stands still."""
-        return self._syncing not in self._parted
+        return not self._syncing & self._parted
 
     def is_carried(self, pair: frozenset[str]) -> bool:
         """Return whether two homes are synced."""
@@ -107,6 +110,7 @@ class SyncedTown:
     def agree(self) -> None:
         """Sync all with all, and see that they are at one."""
         self._end()
+        assert self._failure is None, f"a sync failed: {self._failure!r}"
         self._meet()
         agree(*self.machines, deadline_s=1.0)
 
@@ -117,24 +121,24 @@ class SyncedTown:
 
     def _end(self) -> None:
         self._over.set()
-        if self._thread.ident is not None:
-            self._thread.join(_END_S)
-        assert self._failure is None, f"a sync failed: {self._failure!r}"
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(_END_S)
 
-    def _carry(self) -> None:
+    def _carry(self, one: Machine, other: Machine) -> None:
+        pair = frozenset((one.name, other.name))
         try:
-            with ExitStack() as stack:
-                homes = {one.name: stack.enter_context(Home.open(one.folder)) for one in self.machines}
+            with Home.open(one.folder) as here, Home.open(other.folder) as there:
                 while not self._over.wait(_ROUND_S):
-                    for one, other in combinations(homes, 2):
-                        self._syncing = pair = frozenset((one, other))  # said before it is asked what is parted
-                        begin = wall_clock_ms()
-                        have_met = self.is_carried(pair) and _sync(homes[one], homes[other])
-                        span = Span(pair, begin, wall_clock_ms())
-                        self._syncing = frozenset()
-                        self.news.meetings += [span] if have_met else []
-                        if span.end - begin >= _HELD_MS:
-                            self.news.holds.append(Span(frozenset(), begin, min(span.end, begin + _STILL_MS)))
+                    self._syncing.add(pair)  # said before it is asked what is parted
+                    begin = wall_clock_ms()
+                    have_met = self.is_carried(pair) and _sync(here, there)
+                    end = wall_clock_ms()
+                    self._syncing.discard(pair)
+                    if have_met:
+                        self.news.meetings.append(Span(pair, begin, end))
+                    if end - begin >= _HELD_MS:
+                        self.news.holds.append(Span(pair, begin, min(end, begin + _STILL_MS)))
         except BaseException as error:  # noqa: BLE001  # told by the test's own thread
             self._failure = error
 
@@ -142,9 +146,7 @@ class SyncedTown:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._thread.ident is not None:
-            self._thread.join(_END_S)
+        self._end()
         self._stack.close()
 
 
