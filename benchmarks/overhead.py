@@ -2,27 +2,41 @@
 
 Each round runs `/usr/bin/true` three times: by `subprocess.run`, output piped as the runner does; by `CommandRunner`
 at level process; at level bubblewrap without network. The difference is what inputs, environment, the start, masking,
-collecting the result and the certain end of everything cost. Files lie on the disk the benchmark's folder is on.
+collecting the result and the certain end of everything cost. Then a whole `worker run` does the same as tasks of a
+ledger, one after the other. Files lie on the disk the benchmark's folder is on.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from ledger.cid import Cid
-from ledger.events import TaskKey
+from ledger.events import Role, TaskKey
 from ledger.keys import ActorKey
-from ledger.operations import Spec
+from ledger.operations import Attachment, Spec
+from scheduler.actions import SubmitRequest, submit
+from scheduler.home import Home
 from scheduler.running.command_runner import CommandRunner
 from scheduler.running.job import Job, Level, Permit, StopSignal
-from scheduler.running.payloads import Command
+from scheduler.running.payloads import Command, write_payload
 
 _COMMAND = Command(argv=("/usr/bin/true",))
+_FEW: Final = 10
+_POLICY: Final = """\
+[[allow]]
+submitters = ["any-member"]
+payloads = ["command"]
+programs = ["/usr/bin/true"]
+sandbox = "{level}"
+"""
 
 
 class _Silent:
@@ -60,6 +74,47 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
         "bare_process_ms": statistics.median(found["bare"]),
         "rounds": rounds,
     }
+
+
+def measure_tasks(folder: Path, count: int, rounds: int) -> dict[str, float]:
+    """Return what a task costs a worker with one slot, in ms: claim, policy, run, result and completion, on the disk.
+
+    Both levels by turns; the worker's own start is not in it: a short queue's time is taken off a long one's.
+    """
+    found: dict[str, list[float]] = {"added_without_sandbox": [], "added_with_sandbox": []}
+    for number in range(rounds):
+        for name, level in zip(found, (Level.PROCESS, Level.BUBBLEWRAP), strict=True):
+            short, long = (
+                _took_worker(folder / f"{name}-{number}-{tasks}", level, tasks) for tasks in (_FEW, _FEW + count)
+            )
+            found[name].append((long - short) * 1e3 / count)
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+def _took_worker(folder: Path, level: Level, tasks: int) -> float:
+    with Home.found(folder) as home:
+        me = home.members.peer_key("me", ("submits",))
+        media_type, data = write_payload(_COMMAND)
+        specs = (
+            Spec(f"t{number}", "overhead", "true", (), payload=Attachment(media_type, data=data))
+            for number in range(tasks)
+        )
+        submit(home, me, [SubmitRequest(spec) for spec in specs])
+        home.members.peer_key("worker", (Role.WORKER.value,))
+    policy = folder / "worker.toml"
+    policy.write_text(_POLICY.format(level=level.value), encoding="utf-8")
+    policy.chmod(0o600)
+    environment = os.environ | {"P2P_WORKFLOW_HOME": str(folder), "P2P_WORKFLOW_PEER": "worker"}
+    command = [sys.executable, "-m", "cli", "worker", "run", "--slots", "1", "--drain"]
+
+    def work() -> None:
+        subprocess.run(command, env=environment, check=True, capture_output=True, cwd=Path(__file__).parents[1])
+
+    took = _took(work)
+    with Home.open(folder) as home, home.reading():
+        if home.tasks.counts() != {"done": tasks}:
+            raise RuntimeError(f"not all is done: {home.tasks.counts()}")
+    return took
 
 
 def _added(found: dict[str, list[float]], name: str) -> float:

@@ -86,7 +86,11 @@ def measure_hints(*, quick: bool) -> Figures:
 def measure_overhead(*, quick: bool) -> Figures:
     """Return what a command costs beside its bare process, without and with the sandbox."""
     with tempfile.TemporaryDirectory() as name:
-        return overhead.measure(Path(name), 5 if quick else 100)
+        found = overhead.measure(Path(name), 5 if quick else 100)
+    say("the same as tasks of a worker")
+    with tempfile.TemporaryDirectory() as name:
+        tasks = overhead.measure_tasks(Path(name), 10 if quick else 300, 1 if quick else 5)
+    return found | {f"task_{one}_ms": ms - found["bare_process_ms"] for one, ms in tasks.items()}
 
 
 def measure_drain(*, quick: bool) -> Figures:
@@ -160,6 +164,8 @@ WANTED: Final[dict[str, tuple[str, float]]] = {
     "hint_path_over_gossipsub": ("at most", 3),
     "added_without_sandbox_ms": ("at most", 20),
     "added_with_sandbox_ms": ("at most", 20),
+    "task_added_without_sandbox_ms": ("at most", 20),
+    "task_added_with_sandbox_ms": ("at most", 20),
     "publishing_rate_over_import_rate": ("at least", 0.5),
     "drain_rate_over_huey": ("at least", 0.8),
     "drain_rate_over_dramatiq": ("at least", 0.5),
@@ -176,6 +182,12 @@ WANTED: Final[dict[str, tuple[str, float]]] = {
 def say(words: str) -> None:
     """Tell on stderr what is being done: some of it takes minutes."""
     print(words, file=sys.stderr, flush=True)
+
+
+def is_missed(figure: str, value: float) -> bool:
+    """Return whether a figure is not what it is to be."""
+    bound, wanted = WANTED.get(figure, ("at least", value))
+    return value > wanted if bound == "at most" else value < wanted
 
 
 def main() -> None:
@@ -196,8 +208,14 @@ def main() -> None:
             wanted = WANTED.get(figure)
             print(
                 f"    {figure.replace('_', ' ')}: {value:,.2f}"
-                + (f"   (to be {wanted[0]} {wanted[1]:g})" if wanted else "")
+                + (
+                    f"   ({'MISSED: ' if is_missed(figure, value) else ''}to be {wanted[0]} {wanted[1]:g})"
+                    if wanted
+                    else ""
+                )
             )
+    if not asked.quick and any(is_missed(*one) for figures in found.values() for one in figures.items()):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

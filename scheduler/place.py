@@ -71,4 +71,5 @@ def exists(folder: Path) -> HomeExistsError:
 
 def missing(folder: Path) -> HomeNotFoundError:
     """Return the error that says what to do about a folder without a ledger."""
-    return HomeNotFoundError(f"no ledger in {folder}: found one with `p2p-workflow init`")
+    advice = "found one with `p2p-workflow init`, or take a peer's with `p2p-workflow init --from …`"
+    return HomeNotFoundError(f"no ledger in {folder}: {advice}")

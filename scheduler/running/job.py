@@ -77,7 +77,7 @@ def grace_ms(time_ms: int | None) -> int:
 
     Whoever ends a run in time to tell of it before its claim ends reckons with it (scheduler.working.keeping).
     """
-    return GRACE_MS if time_ms is None else min(GRACE_MS, time_ms // 4)
+    return GRACE_MS if time_ms is None else min(GRACE_MS, time_ms // 10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ class Keeper:
                 if record is not None:
                     reason = why_lost(home, record, run.claim, self._me, now) or ""
                 if now >= _last_moment(run):
-                    run.time_out(f"its time was up: {run.timing.times_out_at - run.timing.claimed_at} ms")
+                    run.time_out(_time_up(run))
                 elif reason:
                     run.is_lost = True
                     self._counters.lost += 1
@@ -215,6 +215,13 @@ def _last_moment(run: Run) -> int:
     timing = run.timing
     time_ms = timing.times_out_at - timing.claimed_at
     return timing.times_out_at - grace_ms(time_ms) - min(_TIMEOUT_MARGIN_MS, time_ms // 10)
+
+
+def _time_up(run: Run) -> str:
+    """Return the words for a run that is ended because its time is up."""
+    timing = run.timing
+    had, ran = timing.times_out_at - timing.claimed_at, _last_moment(run) - timing.claimed_at
+    return f"its time was up: told to end after {ran} ms, to be over and recorded within {had} ms"
 
 
 def _tell(run: Run, level: int, event: str, words: str) -> None:

@@ -190,23 +190,26 @@ def _lease_end(ops: Iterable[tuple[int, TaskEntry]]) -> int:
 
 
 def judge_cuts(home: Home, news: News) -> tuple[int, list[str]]:
-    """Return how many cuts parted two places that both wrote, and what was heard across one. Within a reading."""
+    """Return how many cuts parted two places that both wrote, and what was heard across one. Within a reading.
+
+    Tells `news` what was heard of whom.
+    """
     places: dict[ActorKey, str] = {}
     wrote: dict[Span, set[str]] = defaultdict(set)
     crossed: dict[Span, list[str]] = defaultdict(list)
     for _, cid, _ in home.events.in_order_of_arrival():
         event = home.board.store.event(cid)
         here = places.setdefault(event.actor, place_of(home, event.actor))
-        for cut in news.cuts:
-            if here in cut.who and cut.begin < event.time < cut.end:
-                wrote[cut].add(here)
-                others = [home.board.store.event(link) for link in event.links() if link != home.ledger]
-                crossed[cut] += [
-                    f"{here} heard across a cut of {sorted(cut.who)} what was written in it: {cid}"
-                    for other in others
-                    if other.time > cut.begin
-                    and {here, places.setdefault(other.actor, place_of(home, other.actor))} == cut.who
-                ]
+        cuts = [cut for cut in news.cuts if here in cut.who and cut.begin < event.time < cut.end]
+        for cut in cuts:
+            wrote[cut].add(here)
+        for other in (home.board.store.event(link) for link in event.links() if link != home.ledger):
+            there = places.setdefault(other.actor, place_of(home, other.actor))
+            if there != here:
+                news.crossings.setdefault((there, here), []).append((other.time, event.time))
+            for cut in cuts:
+                if other.time > cut.begin and {here, there} == cut.who:
+                    crossed[cut].append(f"{here} heard across a cut of {sorted(cut.who)} what was written in it: {cid}")
     parted = sum(both == cut.who and not crossed[cut] for cut, both in wrote.items())
     return parted, [words for found in crossed.values() for words in found]
 

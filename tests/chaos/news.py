@@ -33,7 +33,7 @@ class News:
 
     Args:
         takes_ms: after so long at the latest all is heard where nothing is in the way.
-        mends_ms: how long after a cut it may take until news goes again.
+        mends_ms: how long after a cut it takes at most until news goes again.
         meetings: exchanges of two places that went well, where a town knows of them; what was written before is heard.
     """
 
@@ -47,6 +47,10 @@ class News:
     holds: list[Span] = field(default_factory=list)
     """When news stood still: of a place whose store a worker kept, or between two, what carries it being held up."""
 
+    crossings: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
+    """When what the first place wrote was heard at the second, by what that wrote then: (written, heard)."""
+    _mended: dict[tuple[Span, str, str], int] = field(default_factory=dict)
+
     def why_unheard(self, here: str, at: int, there: str, then: int) -> str | None:
         """Return why `there` did not know at `then` of what `here` had written at `at`; None for no reason.
 
@@ -57,13 +61,21 @@ class News:
             return None
         pair = {here, there}
         cuts = [cut for cut in (*self.cuts, *self.downs) if cut.who <= pair]
-        mended = [Span(cut.who, cut.begin, cut.end + self.mends_ms) for cut in cuts]
+        mended = [Span(cut.who, cut.begin, self._mends_at(cut, here, there)) for cut in cuts]
         holds = [hold for hold in self.holds if hold.who <= pair]
         if _outside((*mended, *holds), written, then) > self.takes_ms:
             return None
         if any(cut.meets(written, then) for cut in cuts):
             return "partition"
         return "not yet mended" if any(cut.meets(written, then) for cut in mended) else "not yet heard"
+
+    def _mends_at(self, cut: Span, here: str, there: str) -> int:
+        """Return when news goes again: once something has crossed that was written after a cut, or after a while."""
+        at = self._mended.get((cut, here, there))
+        if at is None:
+            crossed = (heard for written, heard in self.crossings.get((here, there), ()) if written >= cut.end)
+            at = self._mended[cut, here, there] = min([*crossed, cut.end + self.mends_ms])
+        return at
 
     def _have_met(self, here: str, there: str, written: int, then: int) -> bool:
         return any(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,15 @@ import pytest
 from scheduler.home import Home
 from tests.chaos.flow import BATCH
 from tests.chaos.running import run_chaos
-from tests.chaos.towns import PLACES, SyncedTown
+from tests.chaos.towns import PLACES, IpfsTown, SyncedTown, Town
+from tests.support.kubo import wait_for
+from tests.support.peers import Machine
 
 TASKS: Final = 600
 DEADLINE_S: Final = 25.0
 """By when a run ends whose places are not to be at one before."""
+BRIEF_MS: Final = 1_000
+"""What news takes is judged more strictly than otherwise: in so short a run both sides do a task soon after another."""
 
 
 class SilentTown(SyncedTown):
@@ -26,9 +31,38 @@ class SilentTown(SyncedTown):
     def is_carried(self, pair: frozenset[str]) -> bool:
         """Return whether two homes are synced."""
         if PLACES[-1] in pair and not self._is_silent:
-            with Home.open(self.machines[-1].folder) as home, home.reading():
-                self._is_silent = sum(home.tasks.counts().values()) >= BATCH
+            self._is_silent = _tasks(self.machines[-1]) >= BATCH
         return super().is_carried(pair) and not (self._is_silent and PLACES[-1] in pair)
+
+
+class SilentIpfsTown(IpfsTown):
+    """The same over IPFS, where nothing else is cut or goes down."""
+
+    def start(self) -> None:
+        """Begin to carry events, and cut the last place off once it knows of the first tasks."""
+        self.others.clear()
+        super().start()
+        threading.Thread(target=self._fall_silent, daemon=True).start()
+
+    def _fall_silent(self) -> None:
+        *others, last = self.machines
+        wait_for("it knows of tasks", lambda: _tasks(last) >= BATCH)
+        self._links.part(others, [last])
+
+    def part(self, here: Sequence[str], there: Sequence[str]) -> None:
+        """Part nobody."""
+
+    def is_parted(self) -> bool:
+        """Return False: no cut is on record."""
+        return False
+
+    def heal(self) -> None:
+        """Mend nothing."""
+
+    def agree(self) -> None:
+        """Mend it, and wait until all are at one."""
+        super().heal()
+        super().agree()
 
 
 class UncutTown(SyncedTown):
@@ -38,10 +72,18 @@ class UncutTown(SyncedTown):
         """Part nobody."""
 
 
+def _tasks(machine: Machine) -> int:
+    """Return how many tasks a machine knows of."""
+    with Home.open(machine.folder) as home, home.reading():
+        return sum(home.tasks.counts().values())
+
+
 @pytest.mark.timeout(600)
-def test_what_stops_in_silence_explains_no_second_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("town_of", [SilentTown, SilentIpfsTown])
+def test_what_stops_in_silence_explains_no_second_run(tmp_path: Path, town_of: Callable[[Path], Town]) -> None:
     """Law: two places that both do a task, and that nobody cut off from each other, are a fault."""
-    with SilentTown(tmp_path / "homes") as town:
+    with town_of(tmp_path / "places") as town:
+        town.news.takes_ms = BRIEF_MS
         ran = run_chaos(tmp_path, town, seed=1, tasks=TASKS, deadline_s=DEADLINE_S)
     assert any("although connected" in fault for fault in ran.verdict.faults), ran.told()
 

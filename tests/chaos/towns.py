@@ -26,7 +26,7 @@ PLACES: Final = ("ada", "bert", "cleo")
 _ROUND_S: Final = 0.2
 _END_S: Final = 60.0
 _MET_MS: Final = 5_000
-_HEARD_MS: Final = 10_000
+_HEARD_MS: Final = 6_000
 """Within how long news has surely come, of homes and of daemons, where nothing stands still: within a second mostly,
 later on a machine with too much to do. Twice the slack of events' times (tests.chaos.news) is in it."""
 _HELD_MS: Final = 1_000

@@ -178,8 +178,8 @@ def test_ctrl_c_leaves_the_task_and_no_forward(pair: Pair) -> None:
     """As where it waits for a peer by HTTP; the node forwards nothing then."""
     with pair.waiting("t") as process:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 130
+        said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130, said
     assert pair.forward() is None
     assert "t" in pair.peer.task_ids()
 
