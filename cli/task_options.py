@@ -14,4 +14,6 @@ NeedsOption = Annotated[
     list[str] | None, typer.Option(metavar="TASK...", help="Tasks to be done before, by name or task key.")
 ]
 RequiresOption = Annotated[list[str] | None, typer.Option(metavar="LABEL...", help="Labels its worker must have.")]
-TimeoutOption = Annotated[str | None, typer.Option(metavar="TIME", help="Longest run of one attempt, such as 30m.")]
+TimeoutOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Longest attempt, from its claim to its recorded end, such as 30m.")
+]

@@ -1,6 +1,6 @@
 """For all tests: in CI the properties take the same examples each time, so that a change is judged by itself.
 
-Elsewhere they take new ones with each run, and keep what failed. Ctrl-C ends what tests start, however they were begun.
+Elsewhere they take new ones with each run, and keep what failed. Ctrl-C ends what a test starts.
 """
 
 from __future__ import annotations

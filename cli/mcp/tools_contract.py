@@ -156,7 +156,7 @@ class ContractTools:
         not_before: Annotated[str, Field(max_length=100, description="ISO 8601, or +15m from now.")] = "",
         expires_at: Annotated[str, Field(max_length=100, description="Nobody takes it from then on; as above.")] = "",
         timeout: Annotated[  # noqa: ASYNC109 — how long the task may run, not this call
-            str, Field(max_length=100, description="Longest run of one attempt, such as 30m.")
+            str, Field(max_length=100, description="Longest attempt, from its claim to its recorded end, such as 30m.")
         ] = "",
         max_attempts: Annotated[
             int | None, Field(strict=True, ge=1, le=100, description="How many may fail; else the ledger's policy.")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.running.ends import Started
-from scheduler.running.job import AT_ONCE_MS, Limits, Live
+from scheduler.running.job import Limits, Live
 from scheduler.running.limits import TAIL_BYTES
 from scheduler.running.masking import Masker
 
@@ -70,7 +70,7 @@ def follow(started: Started, output: int, live: Live, *, masker: Masker, limits:
                 continue
             ending = True
             poller.unregister(live.stop)  # it stays readable
-            patience_ms = min(grace_ms, AT_ONCE_MS) if live.stop.at_once else grace_ms
+            patience_ms = grace_ms if live.stop.patience_ms is None else min(grace_ms, live.stop.patience_ms)
             until = time.monotonic() + patience_ms / 1_000
             started.terminate()
     finally:

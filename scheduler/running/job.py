@@ -169,7 +169,7 @@ class StopSignal:
         os.set_inheritable(self._reader, False)
         self._turn = threading.Lock()
         self._reason: str | None = None
-        self._at_once = False
+        self._patience_ms: int | None = None
 
     @property
     def reason(self) -> str | None:
@@ -177,15 +177,15 @@ class StopSignal:
         return self._reason
 
     @property
-    def at_once(self) -> bool:
-        """Whether it is to end without the grace that runs have as a rule."""
-        return self._at_once
+    def patience_ms(self) -> int | None:
+        """How long it may take to end at most, where that is less than the grace that runs have as a rule."""
+        return self._patience_ms
 
-    def set(self, reason: str, *, at_once: bool = False) -> None:
+    def set(self, reason: str, *, patience_ms: int | None = None) -> None:
         """Have the run end; the first reason stays."""
         with self._turn:
             if self._reason is None:
-                self._at_once = at_once
+                self._patience_ms = patience_ms
                 self._reason = reason
                 if self._writer >= 0:
                     os.write(self._writer, b"\0")

@@ -24,9 +24,10 @@ class JoinedStop(StopSignal):
         return self._outer.reason or self._reason
 
     @property
-    def at_once(self) -> bool:
-        """Whether it is to end without the usual grace."""
-        return self._outer.at_once or super().at_once
+    def patience_ms(self) -> int | None:
+        """How long it may take to end at most, where either says less than the usual grace."""
+        said = (self._outer.patience_ms, self._patience_ms)
+        return min((one for one in said if one is not None), default=None)
 
     @property
     def own_reason(self) -> str | None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
+from scheduler.running.job import AT_ONCE_MS
 from scheduler.working.run import Phase, Run
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Ending:
             self._stopped_at = now
         for run in runs:
             if run.phase is Phase.WAITING or self._stopped_at is not None:
-                run.end(_REASON, at_once=self._told > 1)
+                run.end(_REASON, patience_ms=AT_ONCE_MS if self._told > 1 else None)
         if self._stopped_at is not None and now >= self._stopped_at + ABANDON_S:
             self._has_abandoned = True
             for run in runs:

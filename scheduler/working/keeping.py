@@ -194,7 +194,7 @@ class Keeper:
                 if record is not None:
                     reason = why_lost(home, record, run.claim, self._me, now) or ""
                 if now >= _last_moment(run):
-                    run.time_out(_time_up(run))
+                    run.time_out(_time_up(run), grace_ms(run.timing.length_ms))
                 elif reason:
                     run.is_lost = True
                     self._counters.lost += 1
@@ -212,16 +212,14 @@ class Keeper:
 
 def _last_moment(run: Run) -> int:
     """Return the instant, ms, at which a run has to be ended, so that its failure is told before its claim ends."""
-    timing = run.timing
-    time_ms = timing.times_out_at - timing.claimed_at
+    timing, time_ms = run.timing, run.timing.length_ms
     return timing.times_out_at - grace_ms(time_ms) - min(_TIMEOUT_MARGIN_MS, time_ms // 10)
 
 
 def _time_up(run: Run) -> str:
     """Return the words for a run that is ended because its time is up."""
-    timing = run.timing
-    had, ran = timing.times_out_at - timing.claimed_at, _last_moment(run) - timing.claimed_at
-    return f"its time was up: told to end after {ran} ms, to be over and recorded within {had} ms"
+    told_ms = _last_moment(run) - run.timing.claimed_at
+    return f"its time was up: told to end {told_ms} ms after its claim, to be recorded within {run.timing.length_ms} ms"
 
 
 def _tell(run: Run, level: int, event: str, words: str) -> None:

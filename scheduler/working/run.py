@@ -45,6 +45,11 @@ class Timing:
     claimed_at: int
     times_out_at: int
 
+    @property
+    def length_ms(self) -> int:
+        """How long it may last."""
+        return self.times_out_at - self.claimed_at
+
 
 class Run:
     """One claim at work, and what it says live (scheduler.running.job.Live)."""
@@ -127,8 +132,8 @@ class Run:
 
     # ---- the worker's thread
 
-    def end(self, reason: str, *, at_once: bool = False) -> None:
-        """Have the run end, `at_once` without grace; the first reason stays. What waits is dropped."""
+    def end(self, reason: str, *, patience_ms: int | None = None) -> None:
+        """Have the run end, with less than the usual grace where said; the first reason stays. Drop what waits."""
         with self._turn:
             if self.stopped is None:
                 self.stopped = reason
@@ -136,14 +141,14 @@ class Run:
                     self.phase = Phase.DROPPED
                     self.ending = Released(self.task, self.claim, shorten(reason, _WORDS_BYTES_MAX))
                 elif self._stop is not None and self.phase is Phase.RUNNING:
-                    self._stop.set(reason, at_once=at_once)
+                    self._stop.set(reason, patience_ms=patience_ms)
             if self.spool is not None:
                 self.spool.let_go()
 
-    def time_out(self, reason: str) -> None:
+    def time_out(self, reason: str, patience_ms: int) -> None:
         """Have the run end since it has lasted too long: that is a failure."""
         self.timed_out = self.stopped is None
-        self.end(reason)
+        self.end(reason, patience_ms=patience_ms)
 
     def abandon(self) -> None:
         """Wait no more for a run that does not end: its claim is given back."""

@@ -44,8 +44,8 @@ class Paths(Protocol):
     def part(self, here: Sequence[str], there: Sequence[str]) -> None:
         """Cut places off from others."""
 
-    def is_parted(self) -> bool:
-        """Return whether nothing comes across any more: what was under way has come to its end."""
+    def is_parted(self, pair: frozenset[str]) -> bool:
+        """Return whether nothing comes across between two any more: what was under way has come to its end."""
 
     def heal(self) -> None:
         """Let all meet again."""
@@ -105,13 +105,19 @@ class WorkerProcess:
         """Whether it heeds signals: Python still loading what it needs would end by the first one."""
         return b"working in" in self.errors.read_bytes()[self._begun_at :]
 
+    def end(self) -> None:
+        """End it whatever it does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(END_S)
+
     def close(self) -> int:
         """Have it drain and end; return its exit code."""
         process = self.process
         if process is None:
             return 0
         self.go_on()
-        wait_for(f"{self.name} is at work", lambda: process.poll() is not None or self._is_at_work)
+        wait_for(f"{self.name} is at work", lambda: process.poll() is not None or self._is_at_work, deadline_s=END_S)
         if process.poll() is None:
             process.terminate()
         try:
@@ -174,8 +180,8 @@ class Fate:
     instants: list[int] = field(default_factory=list)
     """When blows fell, in ms since 1970."""
     _parted_until: float | None = None
-    _pairs: frozenset[frozenset[str]] = frozenset()
-    _cut_since: int | None = None
+    _cut_since: dict[frozenset[str], int | None] = field(default_factory=dict)
+    """For each two that are cut off from each other: since when; None while something is under way."""
     _paused: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -226,7 +232,7 @@ class Fate:
             worker.pause(pause_s)
             return f"{worker.name} paused for {pause_s:.1f} s{', writing' if worker.keeps_store else ''}"
         if blow == "part" and self._parted_until is None:
-            self._pairs = frozenset(frozenset((one, other)) for one in places[:cut] for other in places[cut:])
+            self._cut_since = {frozenset((one, other)): None for one in places[:cut] for other in places[cut:]}
             self.paths.part(places[:cut], places[cut:])
             self._parted_until = time.monotonic() + parted_s
             return f"{places[:cut]} cut off from {places[cut:]} for {parted_s:.1f} s"
@@ -234,13 +240,15 @@ class Fate:
 
     def _mend(self, now: float) -> list[str]:
         words = []
-        if self._parted_until is not None and self._cut_since is None and self.paths.is_parted():
-            self._cut_since = wall_clock_ms()
+        for pair, since in self._cut_since.items():
+            if since is None and self.paths.is_parted(pair):
+                self._cut_since[pair] = wall_clock_ms()
         if self._parted_until is not None and now >= self._parted_until:
-            if self._cut_since is not None:
-                self.news.cuts += [Span(pair, self._cut_since, wall_clock_ms()) for pair in self._pairs]
+            cuts = [(pair, since) for pair, since in self._cut_since.items() if since is not None]
+            self.news.cuts += [Span(pair, since, wall_clock_ms()) for pair, since in cuts]
             self.paths.heal()
-            self._parted_until = self._cut_since = None
+            self._parted_until = None
+            self._cut_since = {}
             words.append("all can meet again")
         for worker in self.workers:
             if worker.paused_until is not None and now >= worker.paused_until:

@@ -107,7 +107,8 @@ def submit_all(home: Home, key: SigningKey, count: int) -> list[TaskKey]:
 class Flow:
     """Submits the tasks of a run, each batch at the next place: a third at once, the others while fate strikes.
 
-    Some are called off by whoever submitted them when the next batch is there.
+    Of the last batch at once, and of those that come later but the very last, some tasks are called off by whoever
+    submitted them when the next batch is there.
     """
 
     def __init__(self, machines: Sequence[Machine], count: int) -> None:
@@ -120,8 +121,8 @@ class Flow:
         """The tasks, by number."""
         self.submitted: list[int] = []
         """When each was submitted, in ms since 1970."""
-        self.called_off: list[int] = []
-        """When tasks were called off that were not done by then."""
+        self.called_off: dict[int, int] = {}
+        """When tasks, by number, were called off that were not done by then."""
 
     def start(self) -> None:
         """Submit the first third, and begin with the others."""
@@ -175,7 +176,7 @@ class Flow:
         for task in filter(is_called_off, self._batches[number]):
             with suppress(TaskOverError):
                 cancel(homes[place], self._machines[place].key, self.keys[task], reason="it is called off")
-                self.called_off.append(wall_clock_ms())
+                self.called_off[task] = wall_clock_ms()
 
 
 def policy_text(journal: Path) -> str:

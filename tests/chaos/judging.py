@@ -7,7 +7,7 @@ task key and its claim. It is compared with the board of a home that has everyth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +23,7 @@ from scheduler.endings import counting, endings
 from scheduler.home import Home
 from scheduler.results import result_of
 from scheduler.run_log import read_log
-from tests.chaos.flow import OUTPUT, answer, failures, is_called_off, meant_to_be
+from tests.chaos.flow import OUTPUT, answer, failures, meant_to_be
 from tests.chaos.news import News, Span
 
 Runs = Mapping[Cid, Mapping[str, int]]
@@ -39,7 +39,7 @@ class Verdict:
     again: Counter[str] = field(default_factory=Counter)
     """Why a task was begun again: failed, released, lease lost, partition, not yet mended, not yet heard."""
     cut_off: int = 0
-    """Runs that began, and neither ended nor failed, and were not given back: whoever had them was killed."""
+    """Runs that began, and neither ended, failed, nor were given back or called off: whoever had them was killed."""
     late: int = 0
     """Runs that ended, though their lease was lost and another had begun: their worker was paused."""
     parted: int = 0
@@ -66,8 +66,13 @@ def read_journal(folder: Path) -> dict[TaskKey, dict[Cid, Counter[str]]]:
     return found
 
 
-def judge(home: Home, journal: Path, submitted: Sequence[TaskKey], news: News) -> Verdict:
-    """Return what became of the tasks of a run, given by number; `news`: who could have heard of what."""
+def judge(
+    home: Home, journal: Path, submitted: Sequence[TaskKey], news: News, called_off: Collection[int] = ()
+) -> Verdict:
+    """Return what became of the tasks of a run, given by number; `news`: who could have heard of what.
+
+    Only tasks that were `called_off` may be cancelled, and each may be done instead.
+    """
     verdict = Verdict()
     ran = read_journal(journal)
     with home.reading():
@@ -80,17 +85,22 @@ def judge(home: Home, journal: Path, submitted: Sequence[TaskKey], news: News) -
             verdict.faults.append(f"t{number} was submitted and is gone")
         else:
             verdict.faults += [
-                f"t{number} {words}" for words in judge_task(home, number, record, ran[key], verdict, news)
+                f"t{number} {words}"
+                for words in judge_task(
+                    home, number, record, ran[key], verdict, news, is_called_off=number in called_off
+                )
             ]
     return verdict
 
 
-def judge_task(home: Home, number: int, record: TaskRecord, ran: Runs, verdict: Verdict, news: News) -> list[str]:
+def judge_task(
+    home: Home, number: int, record: TaskRecord, ran: Runs, verdict: Verdict, news: News, *, is_called_off: bool = False
+) -> list[str]:
     """Return what is against the rules of one task, and count what became of it."""
     with home.reading():
         status = view(record, home.board.find_record, home.policy, home.now_ms()).status
         verdict.tasks[status] += 1
-        is_right = status is meant_to_be(number) or (status is Status.CANCELLED and is_called_off(number))
+        is_right = status is meant_to_be(number) or (status is Status.CANCELLED and is_called_off)
         faults = [] if is_right else [f"is {status}, and was to be {meant_to_be(number)}"]
         if status is Status.DEAD:
             faults += _death_faults(home, record)
@@ -151,7 +161,8 @@ def _run_faults(home: Home, record: TaskRecord, ran: Runs, verdict: Verdict, new
     for first, second in combinations(begun, 2):
         why = why_again(home, record, first, second, news)
         if why is None:
-            yield f"was begun twice although connected, or in one place: {first} and {second}"
+            places = (place_of(home, claim.actor) for claim in (first, second))
+            yield f"was begun twice although connected, at {' and at '.join(places)}: {first} and {second}"
             continue
         verdict.again[why] += 1
         verdict.late += why == "lease lost" and ran[first.cid]["end"] > 0
@@ -162,8 +173,11 @@ def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimR
     here, there = place_of(home, first.actor), place_of(home, second.actor)
     if not _is_before(home, first.cid, second.cid):  # its author had not seen the first one
         return news.why_unheard(here, first.time, there, second.time)
-    ops = [(cid, event.time, op) for cid, event, op in counting(home, record) if _concerns(cid, op, first)]
-    known = [(time, op) for cid, time, op in ops if _is_before(home, cid, second.cid)]
+    known: list[tuple[int, TaskEntry]] = []
+    unknown: list[tuple[int, TaskEntry]] = []
+    for cid, event, op in counting(home, record):
+        if _concerns(cid, op, first):
+            (known if _is_before(home, cid, second.cid) else unknown).append((event.time, op))
     if any(isinstance(op, Complete) for _, op in known):
         return None
     for kind, why in ((Fail, "failed"), (Release, "released")):
@@ -171,10 +185,11 @@ def why_again(home: Home, record: TaskRecord, first: ClaimRecord, second: ClaimR
             return why
     if _lease_end(known) > second.time:
         return None
-    lasting = {time for _, time, op in ops if isinstance(op, Renew) and time <= second.time < time + op.lease_ms}
-    in_time = {time for _, time, op in ops if isinstance(op, Complete) and time <= min(second.time, first.until)}
-    unheard = min(lasting | in_time, default=None)
-    return "lease lost" if unheard is None else news.why_unheard(here, unheard, there, second.time)
+    renewals = [(time, op) for time, op in unknown if isinstance(op, Renew) and time <= second.time]
+    done = [time for time, op in unknown if isinstance(op, Complete) and time <= min(second.time, first.until)]
+    if not done and _lease_end(renewals) <= second.time:
+        return "lease lost"
+    return news.why_unheard(here, min([*done, *(time for time, _ in renewals)]), there, second.time)
 
 
 def _concerns(cid: Cid, op: TaskEntry, claim: ClaimRecord) -> bool:
@@ -186,7 +201,7 @@ def _concerns(cid: Cid, op: TaskEntry, claim: ClaimRecord) -> bool:
 
 def _lease_end(ops: Iterable[tuple[int, TaskEntry]]) -> int:
     """Return until when operations at their times give a claim."""
-    return max(time + op.lease_ms for time, op in ops if isinstance(op, Claim | Renew))
+    return max((time + op.lease_ms for time, op in ops if isinstance(op, Claim | Renew)), default=0)
 
 
 def judge_cuts(home: Home, news: News) -> tuple[int, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,7 @@ class Chaos:
     def told(self) -> str:
         """Return it in words, the fate blow by blow."""
         rate = f"{self.tasks} tasks in {self.seconds:.0f} s"
-        submitted, called_off = map(len, map(self._meanwhile, (self.flow.submitted, self.flow.called_off)))
+        submitted, called_off = map(len, map(self._meanwhile, (self.flow.submitted, self.flow.called_off.values())))
         late = f"{submitted} submitted, {called_off} called off"
         said = [f"seed {self.fate.seed}: {rate}; blows: {dict(self.fate.blows)}; meanwhile {late}", self.verdict.told()]
         return "\n".join([*said, *self.verdict.faults[:20], *self.fate.told, self.errors[-4_000:]])
@@ -56,10 +57,10 @@ class Chaos:
         assert verdict.late >= 1, f"no pause cost a lease\n{told}"
         assert verdict.parted >= 1, f"no cut parted places that wrote meanwhile\n{told}"
         assert len(self._meanwhile(self.flow.submitted)) >= self.tasks // 3, f"too little came meanwhile\n{told}"
-        assert self._meanwhile(self.flow.called_off), f"nothing was called off meanwhile\n{told}"
+        assert self._meanwhile(self.flow.called_off.values()), f"nothing was called off meanwhile\n{told}"
         assert verdict.tasks["cancelled"], f"nothing was called off in time\n{told}"
 
-    def _meanwhile(self, instants: list[int]) -> list[int]:
+    def _meanwhile(self, instants: Iterable[int]) -> list[int]:
         """Return those of instants that lie between the first blow and the last."""
         struck = self.fate.instants
         return [instant for instant in instants if struck and struck[0] < instant < struck[-1]]
@@ -94,10 +95,10 @@ def run_chaos(folder: Path, town: Town, *, seed: int, tasks: int, deadline_s: fl
         flow.close()
     finally:
         for worker in workers:
-            worker.close()
+            worker.end()
         flow.close(at_once=True)
     town.agree()
-    verdict = judge(first.home, journal, flow.keys, town.news)
+    verdict = judge(first.home, journal, flow.keys, town.news, flow.called_off)
     return Chaos(tasks, fate, verdict, seconds, codes, _said(workers), flow)
 
 

@@ -53,8 +53,8 @@ class Town(Protocol):
     def part(self, here: Sequence[str], there: Sequence[str]) -> None:
         """Cut places off from others."""
 
-    def is_parted(self) -> bool:
-        """Return whether nothing comes across any more: what was under way has come to its end."""
+    def is_parted(self, pair: frozenset[str]) -> bool:
+        """Return whether nothing comes across between two any more: what was under way has come to its end."""
 
     def heal(self) -> None:
         """Let all meet again."""
@@ -95,9 +95,9 @@ class SyncedTown:
         """Sync none of these with any of those; what is under way comes to its end."""
         self._parted = frozenset(frozenset((one, other)) for one in here for other in there)
 
-    def is_parted(self) -> bool:
-        """Return whether no two of them are in the midst of a sync, which waits where a writer stands still."""
-        return not self._syncing & self._parted
+    def is_parted(self, pair: frozenset[str]) -> bool:
+        """Return whether two are cut off, and not in the midst of a sync, which waits where a writer stands still."""
+        return pair in self._parted - self._syncing
 
     def is_carried(self, pair: frozenset[str]) -> bool:
         """Return whether two homes are synced."""
@@ -183,7 +183,7 @@ class IpfsTown:
         groups = [[machine for machine in self.machines if machine.name in names] for names in (here, there)]
         self._links.part(*groups)
 
-    def is_parted(self) -> bool:
+    def is_parted(self, pair: frozenset[str]) -> bool:
         """Return True: connections break at once."""
         return True
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,13 +203,18 @@ def test_two_workers_share_the_tasks(shop: Shop, tmp_path: Path) -> None:
         assert all(shop.status(task) == "done" for task in tasks)
 
 
-def test_a_run_that_will_not_end_in_time_is_over_before_the_next_attempt(shop: Shop) -> None:
+@pytest.mark.parametrize("says_so", ["task", "ledger"])
+def test_a_run_that_will_not_end_in_time_is_over_before_the_next_attempt(tmp_path: Path, says_so: str) -> None:
     """A command that ignores SIGTERM is killed, and its failure told, before its claim ends: attempts never overlap."""
     stubborn = Command(argv=("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"))
-    task = shop.submit("t", stubborn, timeout_ms=3_000, max_attempts=2, backoff=Backoff(base_ms=100, max_ms=100))
-    with worker(shop, "one"), worker(shop, "two"):
-        shop.until_status(task, "dead")
-    first, second = sorted(shop.record(task).claims, key=lambda claim: claim.attempt)
+    policy, asked = (replace(QUICK, timeout_ms=3_000), None) if says_so == "ledger" else (QUICK, 3_000)
+    with Shop(tmp_path / "home", policy) as shop:
+        shop.allow('sandbox = "process"\n')
+        backoff = Backoff(base_ms=100, max_ms=100)
+        task = shop.submit("t", stubborn, timeout_ms=asked, max_attempts=2, backoff=backoff)
+        with worker(shop, "one"), worker(shop, "two"):
+            shop.until_status(task, "dead")
+        first, second = sorted(shop.record(task).claims, key=lambda claim: claim.attempt)
     assert 0 < first.failed_at <= first.time + 3_000
     assert first.failed_at <= second.time
     assert 0 < second.failed_at <= second.time + 3_000
