@@ -27,6 +27,7 @@ from scheduler.home import Home
 from scheduler.running.command_runner import CommandRunner
 from scheduler.running.job import Job, Level, Permit, StopSignal
 from scheduler.running.payloads import Command, write_payload
+from tests.support.policies import write_policy
 
 _COMMAND = Command(argv=("/usr/bin/true",))
 _FEW: Final = 10
@@ -95,22 +96,15 @@ def _took_worker(folder: Path, level: Level, tasks: int) -> float:
     with Home.found(folder) as home:
         me = home.members.peer_key("me", ("submits",))
         media_type, data = write_payload(_COMMAND)
-        specs = (
-            Spec(f"t{number}", "overhead", "true", (), payload=Attachment(media_type, data=data))
-            for number in range(tasks)
-        )
-        submit(home, me, [SubmitRequest(spec) for spec in specs])
+        payload = Attachment(media_type, data=data)
+        specs = (Spec(f"t{number}", "overhead", "true", (), payload=payload) for number in range(tasks))
+        submit(home, me, map(SubmitRequest, specs))
         home.members.peer_key("worker", (Role.WORKER.value,))
-    policy = folder / "worker.toml"
-    policy.write_text(_POLICY.format(level=level.value), encoding="utf-8")
-    policy.chmod(0o600)
+    write_policy(folder, _POLICY.format(level=level.value))
     environment = os.environ | {"P2P_WORKFLOW_HOME": str(folder), "P2P_WORKFLOW_PEER": "worker"}
     command = [sys.executable, "-m", "cli", "worker", "run", "--slots", "1", "--drain"]
-
-    def work() -> None:
-        subprocess.run(command, env=environment, check=True, capture_output=True, cwd=Path(__file__).parents[1])
-
-    took = _took(work)
+    cwd = Path(__file__).parents[1]
+    took = _took(lambda: subprocess.run(command, env=environment, check=True, capture_output=True, cwd=cwd))
     with Home.open(folder) as home, home.reading():
         if home.tasks.counts() != {"done": tasks}:
             raise RuntimeError(f"not all is done: {home.tasks.counts()}")
@@ -151,7 +145,7 @@ def _run(runner: CommandRunner, folder: Path, level: Level) -> None:
     shutil.rmtree(place)
 
 
-def _took(do: Callable[[], None]) -> float:
+def _took(do: Callable[[], object]) -> float:
     begun = time.perf_counter()
     do()
     return time.perf_counter() - begun

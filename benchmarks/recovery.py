@@ -32,6 +32,7 @@ from scheduler.home import Home
 from scheduler.running.payloads import Command, write_payload
 from tests.chaos.flow import policy_text
 from tests.support.peers import Machine, Machines
+from tests.support.policies import write_policy
 
 TASKS: Final = 16
 SLOTS: Final = 8
@@ -163,9 +164,7 @@ def _side(home: Home, key: SigningKey, kill: Callable[[int], object]) -> Side:
 
 def _allow(home: Home, journal: Path) -> None:
     """Write a policy. Without sandbox, since tasks write to a journal outside; what is measured here is no sandbox."""
-    file = home.folder / "worker.toml"
-    file.write_text(policy_text(journal))
-    file.chmod(0o600)
+    write_policy(home.folder, policy_text(journal))
 
 
 @contextmanager

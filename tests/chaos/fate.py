@@ -27,6 +27,7 @@ from tests.chaos.flow import policy_text
 from tests.chaos.news import News, Span
 from tests.support.kubo import wait_for
 from tests.support.peers import Machine
+from tests.support.policies import write_policy
 
 POLICY: Final = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=2_000, timeout_ms=120_000)
 """Short leases, so that whoever is killed or paused loses them in the run."""
@@ -60,8 +61,9 @@ class WorkerProcess:
     errors: Path
     process: subprocess.Popen[bytes] | None = None
     paused_until: float | None = None
-    keeps_store: bool = False
-    """Whether it stands still in the midst of writing, so that nobody else can write to its home."""
+    keeps_store_since: int | None = None
+    """Since when, in ms since 1970, it stood still in the midst of writing, so that nobody else could write to its
+    home; None where it did not in its last pause."""
     _begun_at: int = 0
     """How long `errors` was when it was started last."""
 
@@ -83,16 +85,16 @@ class WorkerProcess:
         """End it as a power cut would."""
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} has ended by itself"
-        self.process.kill()
-        self.process.wait(END_S)
+        self.end()
         self.paused_until = None
 
     def pause(self, length_s: float) -> None:
         """Stop it where it stands: its leases run on without it."""
         assert self.process is not None
+        begin = wall_clock_ms()
         self.process.send_signal(signal.SIGSTOP)
         self.paused_until = time.monotonic() + length_s
-        self.keeps_store = not _can_write(self.machine.home.database.path)
+        self.keeps_store_since = None if _can_write(self.machine.home.database.path) else begin
 
     def go_on(self) -> None:
         """Continue it where it is paused."""
@@ -123,8 +125,8 @@ class WorkerProcess:
         try:
             return process.wait(END_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait(END_S)
+            self.end()
+            return process.wait()
 
 
 def _can_write(database: Path) -> bool:
@@ -145,9 +147,7 @@ def hired(folder: Path, journal: Path, machines: Sequence[Machine], each: int) -
     assert key is not None
     found: list[WorkerProcess] = []
     for machine in machines:
-        policy = machine.folder / "worker.toml"
-        policy.write_text(policy_text(journal), encoding="utf-8")
-        policy.chmod(0o600)
+        write_policy(machine.folder, policy_text(journal))
         for number in range(each):
             name = f"{machine.name}-{number + 1}"
             actor = machine.home.keys.ensure(name).actor
@@ -182,7 +182,6 @@ class Fate:
     _parted_until: float | None = None
     _cut_since: dict[frozenset[str], int | None] = field(default_factory=dict)
     """For each two that are cut off from each other: since when; None while something is under way."""
-    _paused: dict[str, int] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -228,9 +227,8 @@ class Fate:
             worker.start()
             return f"{worker.name} killed and started again"
         if blow == "pause" and worker.paused_until is None:
-            self._paused[worker.name] = wall_clock_ms()
             worker.pause(pause_s)
-            return f"{worker.name} paused for {pause_s:.1f} s{', writing' if worker.keeps_store else ''}"
+            return f"{worker.name} paused for {pause_s:.1f} s{', writing' if worker.keeps_store_since else ''}"
         if blow == "part" and self._parted_until is None:
             self._cut_since = {frozenset((one, other)): None for one in places[:cut] for other in places[cut:]}
             self.paths.part(places[:cut], places[cut:])
@@ -259,6 +257,6 @@ class Fate:
 
     def _note_pause(self, worker: WorkerProcess) -> None:
         """Note that a worker's pause is over."""
-        begin = self._paused.pop(worker.name)
-        span = Span(frozenset((worker.machine.name,)), begin, wall_clock_ms())
-        self.news.holds += [span] if worker.keeps_store else []
+        if worker.keeps_store_since is not None:
+            place = frozenset((worker.machine.name,))
+            self.news.holds.append(Span(place, worker.keeps_store_since, wall_clock_ms()))

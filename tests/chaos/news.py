@@ -49,7 +49,6 @@ class News:
 
     crossings: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
     """When what the first place wrote was heard at the second, by what that wrote then: (written, heard)."""
-    _mended: dict[tuple[Span, str, str], int] = field(default_factory=dict)
 
     def why_unheard(self, here: str, at: int, there: str, then: int) -> str | None:
         """Return why `there` did not know at `then` of what `here` had written at `at`; None for no reason.
@@ -60,7 +59,11 @@ class News:
         if here == there or self._have_met(here, there, written, then):
             return None
         pair = {here, there}
-        cuts = [cut for cut in (*self.cuts, *self.downs) if cut.who <= pair]
+        cuts = [
+            cut
+            for cut in (*self.cuts, *self.downs)
+            if cut.who <= pair and cut.begin <= then and written <= cut.end + self.mends_ms
+        ]
         mended = [Span(cut.who, cut.begin, self._mends_at(cut, here, there)) for cut in cuts]
         holds = [hold for hold in self.holds if hold.who <= pair]
         if _outside((*mended, *holds), written, then) > self.takes_ms:
@@ -71,11 +74,8 @@ class News:
 
     def _mends_at(self, cut: Span, here: str, there: str) -> int:
         """Return when news goes again: once something has crossed that was written after a cut, or after a while."""
-        at = self._mended.get((cut, here, there))
-        if at is None:
-            crossed = (heard for written, heard in self.crossings.get((here, there), ()) if written >= cut.end)
-            at = self._mended[cut, here, there] = min([*crossed, cut.end + self.mends_ms])
-        return at
+        crossed = (heard for written, heard in self.crossings.get((here, there), ()) if written >= cut.end)
+        return min([cut.end + self.mends_ms, *crossed])
 
     def _have_met(self, here: str, there: str, written: int, then: int) -> bool:
         return any(

@@ -76,19 +76,16 @@ def run_chaos(folder: Path, town: Town, *, seed: int, tasks: int, deadline_s: fl
     town.start()
     fate = Fate(seed, workers, [machine.name for machine in town.machines], town, town.news, town.others)
     began = time.monotonic()
-    deadline = began + deadline_s
+
+    def goes_on() -> bool:
+        return not flow.has_failed and time.monotonic() < began + deadline_s
+
     try:
         for worker in workers:
             worker.start()
         flow.start()
-        fate.strike(
-            lambda: not flow.has_failed and _left(first.home, tasks) > tasks // CALM and time.monotonic() < deadline
-        )
-        while (
-            not flow.has_failed
-            and time.monotonic() < deadline
-            and not all(_is_over(one.home, tasks) for one in town.machines)
-        ):
+        fate.strike(lambda: goes_on() and _left(first.home, tasks) > tasks // CALM)
+        while goes_on() and not all(_is_over(one.home, tasks) for one in town.machines):
             time.sleep(_LOOK_S)
         seconds = time.monotonic() - began
         codes = tuple(worker.close() for worker in workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,7 @@ from scheduler.home import Home
 from tests.chaos.flow import BATCH
 from tests.chaos.running import run_chaos
 from tests.chaos.towns import PLACES, IpfsTown, SyncedTown, Town
-from tests.support.kubo import wait_for
-from tests.support.peers import Machine
+from tests.support.kubo import is_connected, wait_for
 
 TASKS: Final = 600
 DEADLINE_S: Final = 25.0
@@ -43,7 +43,8 @@ class SilentIpfsTown(IpfsTown):
         """Begin to carry events, and cut the last place off once it knows of the first tasks."""
         self.others.clear()
         super().start()
-        wait_for("all are connected", lambda: all(map(_is_linked, self.machines)))
+        pairs = list(combinations([one.node for one in self.machines if one.node is not None], 2))
+        wait_for("all are connected", lambda: all(is_connected(*pair) for pair in pairs))
         threading.Thread(target=self._fall_silent, daemon=True).start()
 
     def _fall_silent(self) -> None:
@@ -83,13 +84,6 @@ def _tasks(home: Home) -> int:
     """Return how many tasks a home knows of."""
     with home.reading():
         return sum(home.tasks.counts().values())
-
-
-def _is_linked(machine: Machine) -> bool:
-    """Return whether a machine's node is connected to all others."""
-    assert machine.node is not None
-    with machine.node.client() as client:
-        return len(client.connected()) >= len(PLACES) - 1
 
 
 @pytest.mark.timeout(600)

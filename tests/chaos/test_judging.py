@@ -375,7 +375,6 @@ def test_where_news_takes_its_time() -> None:
     assert [news.why_unheard("here", 5_100, "there", then) for then in (6_500, 6_501)] == ["not yet mended", None]
     assert [news.why_unheard("here", 5_501, "there", then) for then in (6_501, 6_502)] == ["not yet heard", None]
     news.crossings = {("there", "here"): [(5_000, 5_100)], ("here", "there"): [(4_999, 5_010), (5_000, 5_200)]}
-    news = News(news.takes_ms, news.mends_ms, downs=news.downs, crossings=news.crossings)
     assert [news.why_unheard("here", 4_500, "there", then) for then in (6_200, 6_201)] == ["partition", None]
     met = News(takes_ms=9_000, meetings=[Span(BOTH, 3_000, 3_000)])
     assert met.why_unheard("here", 0, "there", 6_000) is None

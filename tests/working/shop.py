@@ -26,6 +26,7 @@ from scheduler.working.jobs import JobWork, Runners
 from scheduler.working.policy_file import PolicyFile
 from scheduler.working.work import Work
 from scheduler.working.worker import Options, Worker
+from tests.support.policies import write_policy
 
 DEADLINE_S = 30.0
 QUICK = Policy(lease_ms=4_000, skew_ms=1_000, grace_ms=1, lease_ms_max=60_000)
@@ -100,12 +101,8 @@ class Shop:
 
     def allow(self, extra: str = "") -> Path:
         """Write a policy that allows commands of this shop's key."""
-        path = self.folder / "worker.toml"
-        path.write_text(
-            f'[[allow]]\nsubmitters = ["{did_key(self.key.actor)}"]\npayloads = ["command"]\nprograms = ["*"]\n{extra}'
-        )
-        path.chmod(0o600)
-        return path
+        rule = f'submitters = ["{did_key(self.key.actor)}"]\npayloads = ["command"]\nprograms = ["*"]\n'
+        return write_policy(self.folder, f"[[allow]]\n{rule}{extra}")
 
     @contextmanager
     def handling(self, handler: Handler, key: SigningKey | None = None, **options: object) -> Iterator[At]:
