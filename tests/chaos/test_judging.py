@@ -221,6 +221,7 @@ def test_what_the_second_author_knew(play: Play, ended: str) -> None:
 def test_a_completion_that_was_not_heard_of(play: Play, later_ms: int) -> None:
     """What was done in time, and is done again by somebody who heard of the claim alone, is judged by how news went."""
     him = play.desk.peer("there-1")
+    play.desk.now += 2 * POLICY.lease_ms  # everybody's turn has come
     first = next(taken for taken in play.settle(most=COUNT) if not failures(play.keys.index(taken.record.key)))
     with Desk(play.folder / "one", source=play.desk) as apart:
         play.settle(play.ending(first))
@@ -345,6 +346,7 @@ def test_a_task_that_is_cancelled(play: Play, is_called_off: bool) -> None:
 def test_a_renewal_that_was_not_heard_of(play: Play, renewals: int) -> None:
     """A lease that was renewed beyond a cut has ended for those on this side of it; how long ago is what counts."""
     him = play.desk.peer("there-1")
+    play.desk.now += 2 * POLICY.lease_ms  # everybody's turn has come
     (first,) = play.settle(most=1)
     with Desk(play.folder / "one", source=play.desk) as apart:
         for _ in range(renewals):
